@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"goinetd/config"
+)
+
+const usage = `usage: inetd [-dEilV] [-q length] [-R rate] [-c max] [-C rate] [-s max]
+             [-a address] [-p pidfile] [file ...]
+  -i          stay in the foreground and log to stderr
+  -d          the same, and tell each step
+  -l          log each start and end of a program (START and EXIT lines)
+  -E          keep the whole environment for the programs
+  -q length   clients that may queue for one socket (4096)
+  -R rate     starts of one service in a minute before it is taken for looping (256; 0: no limit)
+  -c max      programs of one service at once; more clients queue (0: no limit)
+  -C rate     starts of one service in a minute for one client address (0: no limit)
+  -s max      programs of one service at once for one client address (0: no limit)
+  -a address  listen here, where a service names no address
+  -p pidfile  instead of /run/inetd.pid, which is only written in the background ("": none)
+  -V          say the version
+The files and directories default to /etc/inetd.conf and /etc/inetd.d.`
+
+// options are what the command line says.
+type options struct {
+	foreground bool
+	debug      bool
+	keepEnv    bool
+	version    bool
+	backlog    int
+	pidfile    string
+	pidfileSet bool
+	inetd      config.InetdOptions
+	files      []string // absolute
+}
+
+// parseOptions reads the command line as getopt(3) does, which the flag
+// package does not: "-di" is two options, and "-R256" one with its value.
+// Scripts and rc files of thirty years write them so.
+func parseOptions(args []string) (*options, error) {
+	o := &options{inetd: config.InetdOptions{PerMinute: 256}}
+	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' {
+		letters := args[0][1:]
+		args = args[1:]
+		if letters == "-" {
+			break
+		}
+		for letters != "" {
+			letter := letters[0]
+			letters = letters[1:]
+			if o.flag(letter) {
+				continue
+			}
+			if !strings.ContainsRune("qRcCsap", rune(letter)) {
+				return nil, fmt.Errorf("unknown option -%c", letter)
+			}
+			value := letters
+			if value == "" && len(args) == 0 {
+				return nil, fmt.Errorf("option -%c needs a value", letter)
+			}
+			if value == "" {
+				value, args = args[0], args[1:]
+			}
+			if err := o.value(letter, value); err != nil {
+				return nil, err
+			}
+			letters = ""
+		}
+	}
+	if len(args) == 0 {
+		args = config.DefaultPaths()
+	}
+	for _, file := range args { // the daemon leaves this directory
+		path, err := filepath.Abs(file)
+		if err != nil {
+			return nil, err
+		}
+		o.files = append(o.files, path)
+	}
+	return o, nil
+}
+
+func (o *options) flag(letter byte) bool {
+	switch letter {
+	case 'd':
+		o.debug, o.foreground = true, true
+	case 'i':
+		o.foreground = true
+	case 'E':
+		o.keepEnv = true
+	case 'l':
+		o.inetd.LogStarts = true
+	case 'V':
+		o.version = true
+	default:
+		return false
+	}
+	return true
+}
+
+func (o *options) value(letter byte, value string) error {
+	numbers := map[byte]*int{'q': &o.backlog, 'R': &o.inetd.PerMinute, 'c': &o.inetd.Instances,
+		'C': &o.inetd.PerSourcePerMinute, 's': &o.inetd.PerSource}
+	switch letter {
+	case 'a':
+		o.inetd.Address = value
+		return nil
+	case 'p':
+		if value == "" {
+			o.pidfileSet = true
+			return nil
+		}
+		path, err := filepath.Abs(value)
+		o.pidfile, o.pidfileSet = path, true
+		return err
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 0 || n > 1<<30 {
+		return fmt.Errorf("option -%c: %q is not a number of 0 or more", letter, value)
+	}
+	*numbers[letter] = n
+	return nil
+}

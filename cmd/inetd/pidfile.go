@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"goinetd/inetd/holder"
+)
+
+// A pidfile is locked for as long as its daemon runs, so that a number left
+// behind by one that died keeps nobody out.
+type pidfile struct {
+	f *os.File
+}
+
+// lockPidfile takes a pidfile and writes our pid into it. The error says who
+// has it.
+func lockPidfile(path string) (*pidfile, error) {
+	for {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o644)
+		if err != nil {
+			return nil, fmt.Errorf("pidfile: %w", err)
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			defer f.Close()
+			return nil, locked(path, f, err)
+		}
+		// The one before may have removed it between our open and our lock.
+		ours, err1 := f.Stat()
+		there, err2 := os.Lstat(path)
+		if err1 != nil || err2 != nil || !os.SameFile(ours, there) {
+			f.Close()
+			continue
+		}
+		p := &pidfile{f}
+		if err := p.write(); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("pidfile: %w", err)
+		}
+		return p, nil
+	}
+}
+
+func (p *pidfile) write() error {
+	if err := p.f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := p.f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}
+
+// locked says who has a pidfile.
+func locked(path string, f *os.File, err error) error {
+	if err != unix.EWOULDBLOCK {
+		return fmt.Errorf("lock %s: %w", path, err)
+	}
+	text, _ := io.ReadAll(io.LimitReader(f, 32))
+	who := "another process"
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+		who = holder.Describe(pid)
+	}
+	return fmt.Errorf("an inetd runs already: %s holds %s (stop it, have it reload with SIGHUP, or choose another pidfile with -p)", who, path)
+}
+
+// remove removes the file; the lock goes with the process.
+func (p *pidfile) remove() {
+	if p != nil {
+		os.Remove(p.f.Name())
+	}
+}

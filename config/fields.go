@@ -1,0 +1,95 @@
+package config
+
+import (
+	"errors"
+	"strings"
+)
+
+// A line is one entry of inetd.conf: a line of the file and the lines that
+// continue it.
+type line struct {
+	number int // of its first line, from 1
+	text   string
+}
+
+// joinLines finds the entries of an inetd.conf. As in 4.4BSD, a line that
+// begins with a blank continues the entry before it; a backslash at the end
+// of a line does the same. Comments are kept: some of them mean something.
+func joinLines(text string) []line {
+	var entries []line
+	open := false // the last entry may be continued
+	slash := false
+	for i, raw := range strings.Split(text, "\n") {
+		raw = strings.TrimSuffix(raw, "\r")
+		trimmed := strings.TrimSpace(raw)
+		indented := raw != "" && (raw[0] == ' ' || raw[0] == '\t')
+		continues := open && (slash || indented)
+		if trimmed == "" || trimmed[0] == '#' {
+			if trimmed != "" && !slash {
+				entries = append(entries, line{i + 1, trimmed})
+			}
+			open = open && (continues || slash)
+			slash = false
+			continue
+		}
+		body := trimmed
+		slash = strings.HasSuffix(body, `\`) && !strings.HasSuffix(body, `\\`)
+		if slash {
+			body = strings.TrimSuffix(body, `\`)
+		}
+		if continues {
+			entries[len(entries)-1].text += " " + body
+		} else {
+			entries = append(entries, line{i + 1, body})
+		}
+		open = true
+	}
+	return entries
+}
+
+var errUnterminated = errors.New("a quote is opened and never closed")
+
+// splitFields cuts an entry at its blanks. A field that begins with ' or "
+// runs to the same quote again and loses both (NetBSD, inetutils); inside
+// double quotes, \" and \\ stand for " and \. A quote inside a field is a
+// character like any other, as in every inetd.
+func splitFields(s string) ([]string, error) {
+	var fields []string
+	for {
+		s = strings.TrimLeft(s, " \t")
+		if s == "" {
+			return fields, nil
+		}
+		if s[0] != '"' && s[0] != '\'' {
+			end := strings.IndexAny(s, " \t")
+			if end < 0 {
+				end = len(s)
+			}
+			fields = append(fields, s[:end])
+			s = s[end:]
+			continue
+		}
+		field, rest, ok := unquote(s)
+		if !ok {
+			return fields, errUnterminated
+		}
+		fields = append(fields, field)
+		s = rest
+	}
+}
+
+// unquote takes the quoted field at the start of s.
+func unquote(s string) (field, rest string, ok bool) {
+	quote := s[0]
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch {
+		case s[i] == quote:
+			return b.String(), s[i+1:], true
+		case quote == '"' && s[i] == '\\' && i+1 < len(s) && (s[i+1] == '"' || s[i+1] == '\\'):
+			i++
+		}
+		b.WriteByte(s[i])
+	}
+	return "", "", false
+}

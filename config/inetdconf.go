@@ -1,0 +1,448 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// InetdOptions are what inetd's command line says about every service that
+// does not say it itself, and what a reader must ask others.
+type InetdOptions struct {
+	PerMinute          int    // -R: starts in a minute; 0: no limit
+	Instances          int    // -c: at once; 0: no limit
+	PerSourcePerMinute int    // -C: starts in a minute for one client; 0: no limit
+	PerSource          int    // -s: at once for one client; 0: no limit
+	Address            string // -a: where services without an address listen; empty: everywhere
+	LogStarts          bool   // -l: START and EXIT lines
+
+	// KnownUser tells whether there is such a user; it decides what
+	// "user.group" means. Nil: there is none with a dot in the name.
+	KnownUser func(name string) bool
+}
+
+// inetdFields is what an inetd.conf line calls the settings of the model.
+var inetdFields = map[string]string{
+	"service": "field 1", "socket_type": "field 2", "protocol": "field 3",
+	"wait": "field 4", "user": "field 5", "group": "field 5", "server": "field 6", "server_args": "field 7",
+}
+
+// ReadInetd reads an inetd.conf, in the union of the dialects of 4.4BSD,
+// FreeBSD, OpenBSD and Debian, NetBSD (positional) and GNU inetutils. A line
+// that is wrong is a problem; the others are served.
+func ReadInetd(file, text string, o InetdOptions) ([]*Service, []Problem) {
+	r := &inetdReader{file: file, o: o, ports: readServices("/etc/services")}
+	if o.Address != "" {
+		r.hosts = []string{o.Address}
+	}
+	for _, l := range joinLines(text) {
+		r.line = l.number
+		r.entry(l.text)
+	}
+	return r.services, r.problems
+}
+
+type inetdReader struct {
+	file     string
+	line     int
+	o        InetdOptions
+	ports    services
+	hosts    []string // the default address list; nil: everywhere
+	services []*Service
+	problems []Problem
+}
+
+// bad is why a line is skipped, and what to do.
+type bad struct{ text, hint string }
+
+func badf(hint, format string, args ...any) *bad {
+	return &bad{text: fmt.Sprintf(format, args...), hint: hint}
+}
+
+func (r *inetdReader) report(sev Severity, service string, b *bad) {
+	r.problems = append(r.problems, Problem{File: r.file, Line: r.line, Severity: sev, Service: service, Text: b.text, Hint: b.hint})
+}
+
+// entry reads one logical line.
+func (r *inetdReader) entry(text string) {
+	if strings.HasPrefix(text, "#@") {
+		if strings.TrimSpace(text[2:]) != "" {
+			r.report(Warning, "", badf("the services below run without it; protect them with the kernel's own policies, ip-xfrm(8)",
+				"IPsec policies are not supported yet"))
+		}
+		return
+	}
+	if text[0] == '#' {
+		return // a comment; "#<off># ..." is a service that update-inetd(8) switched off
+	}
+	f, err := splitFields(text)
+	if err != nil {
+		name := ""
+		if len(f) > 0 {
+			name = f[0]
+		}
+		r.report(Error, name, badf("close the quote, or do not begin the argument with one", "%v", err))
+		return
+	}
+	if len(f) == 1 && strings.HasSuffix(f[0], ":") {
+		r.defaultHosts(strings.TrimSuffix(f[0], ":"))
+		return
+	}
+	s, b := r.service(f)
+	if b != nil {
+		r.report(Error, f[0], b)
+		return
+	}
+	r.services = append(r.services, s)
+}
+
+// defaultHosts takes a line of "address:" alone, which holds for the lines
+// below it that name no address.
+func (r *inetdReader) defaultHosts(list string) {
+	if hosts, b := splitHosts(list); b != nil {
+		r.report(Error, "", b)
+	} else {
+		r.hosts = hosts
+	}
+}
+
+// service reads the fields of a line that describes a service.
+func (r *inetdReader) service(f []string) (*Service, *bad) {
+	names := []string{"service name", "socket type", "protocol", "wait/nowait", "user", "program"}
+	if len(f) < len(names) {
+		return nil, badf("a line is: service type protocol wait|nowait user program argv[0] ...",
+			"field %d (%s) is missing", len(f)+1, names[len(f)])
+	}
+	s := &Service{File: r.file, Line: r.line, Name: f[0], fields: inetdFields,
+		PerMinute: r.o.PerMinute, Instances: r.o.Instances, PerSource: r.o.PerSource, PerSourcePerMinute: r.o.PerSourcePerMinute,
+		LogOnFailure: LogHost}
+	if r.o.LogStarts {
+		s.LogOnSuccess = LogPID | LogHost | LogExit | LogDuration
+	}
+	steps := []func() *bad{
+		func() *bad { return r.socketType(s, f[1]) },
+		func() *bad { return readWait(s, f[3]) },
+		func() *bad { return r.user(s, f[4]) },
+		func() *bad { return r.where(s, f[0], f[2]) },
+		func() *bad { return program(s, f[5], f[6:]) },
+	}
+	for _, step := range steps {
+		if b := step(); b != nil {
+			return nil, b
+		}
+	}
+	return s, nil
+}
+
+func (r *inetdReader) socketType(s *Service, field string) *bad {
+	kind, filter, filtered := strings.Cut(field, ":")
+	switch t := SocketType(strings.ToLower(kind)); t {
+	case Stream, Dgram, Seqpacket, RDM, Raw:
+		s.SocketType = t
+	default:
+		return badf("correct field 2: stream, dgram, seqpacket, rdm or raw", "unknown socket type %q", kind)
+	}
+	if filtered {
+		r.report(Warning, s.Name, badf("the service runs without it", "accept filter %q has no effect on Linux", filter))
+	}
+	return nil
+}
+
+// where reads the first and the third field: where the service listens.
+func (r *inetdReader) where(s *Service, name, protocol string) *bad {
+	proto, options, _ := strings.Cut(protocol, ",")
+	if b := bufferSizes(s, options); b != nil {
+		return b
+	}
+	proto = strings.ToLower(proto)
+	switch {
+	case strings.HasPrefix(proto, "rpc/"):
+		return badf("run rpcbind(8) and the server on its own", "RPC services are not supported yet")
+	case proto == "unix":
+		return unixListen(s, name)
+	case strings.HasPrefix(name, "tcpmux/"):
+		return muxed(s, strings.TrimPrefix(name, "tcpmux/"), proto)
+	}
+	network, family, b := protocolName(s, proto)
+	if b != nil {
+		return b
+	}
+	hosts := r.hosts
+	if i := strings.LastIndexByte(name, ':'); i >= 0 {
+		if hosts, b = splitHosts(name[:i]); b != nil {
+			return b
+		}
+		name = name[i+1:]
+		s.Name = name
+	}
+	l := Listen{Network: network, Family: family}
+	if network == "tcp" || network == "udp" {
+		port, ok := r.ports.port(name, network)
+		if !ok {
+			return badf("correct field 1, add the name to /etc/services, or write the port's number", "unknown service %q over %s", name, network)
+		}
+		l.Port = port
+	} else {
+		number, ok := protocolNumber()(network)
+		if !ok {
+			return badf("correct field 3: tcp, udp, tcp4, udp6, ... or unix", "unknown protocol %q", proto)
+		}
+		l.Proto = number
+	}
+	if len(hosts) == 0 {
+		hosts = []string{""}
+	}
+	for _, host := range hosts {
+		l.Host = host
+		l.Family = family
+		if b := literalFamily(&l); b != nil {
+			return b
+		}
+		s.Listen = append(s.Listen, l)
+	}
+	return nil
+}
+
+// protocolName reads a protocol with its family: "tcp" and "udp" are both
+// families (OpenBSD, Debian), tcp4 and tcp6 one of them, tcp46 is IPv6 with
+// IPv4 mapped into it, tcp6only is how inetutils says tcp6.
+func protocolName(s *Service, proto string) (string, Family, *bad) {
+	for suffix, family := range map[string]Family{"46": Mapped, "6only": IPv6, "4": IPv4, "6": IPv6, "": Both} {
+		base, ok := strings.CutSuffix(proto, suffix)
+		if !ok || base != "tcp" && base != "udp" {
+			continue
+		}
+		if want := map[string]SocketType{"tcp": Stream, "udp": Dgram}[base]; s.SocketType != want {
+			return "", 0, badf("correct field 2 or field 3", "%s is %s, not %s", base, want, s.SocketType)
+		}
+		return base, family, nil
+	}
+	if s.SocketType == Stream || s.SocketType == Dgram {
+		return "", 0, badf("correct field 3: tcp, udp, tcp4, udp6, ... or unix", "unknown protocol %q for a %s socket", proto, s.SocketType)
+	}
+	return proto, Both, nil
+}
+
+// literalFamily lets an address say its family, and refuses one that
+// contradicts the protocol.
+func literalFamily(l *Listen) *bad {
+	a, err := netip.ParseAddr(l.Host)
+	if err != nil {
+		return nil // a name, or nothing
+	}
+	is := IPv6
+	if a.Is4() {
+		is = IPv4
+	}
+	if l.Family == Both || l.Family == Mapped && is == IPv6 {
+		if l.Family == Both {
+			l.Family = is
+		}
+		return nil
+	}
+	if l.Family != is {
+		return badf("correct field 1 or field 3", "address %s does not go with %s", l.Host, Listen{Network: l.Network, Family: l.Family})
+	}
+	return nil
+}
+
+// splitHosts reads the address list before a service name; nil stands for
+// every address.
+func splitHosts(list string) ([]string, *bad) {
+	var hosts []string
+	for _, host := range strings.Split(list, ",") {
+		host = strings.TrimSpace(host)
+		if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
+			host = host[1 : len(host)-1]
+		}
+		switch {
+		case host == "*":
+			return nil, nil
+		case host == "" || strings.ContainsAny(host, "[]/ "):
+			return nil, badf("write addresses as 192.0.2.1, [2001:db8::1] or *, with commas between", "%q is not an address list", list)
+		}
+		hosts = append(hosts, host)
+	}
+	return hosts, nil
+}
+
+// unixListen reads a Unix socket: its path, or FreeBSD's
+// ":user:group:mode:/path". Without the latter everybody may connect, as in
+// OpenBSD and Debian.
+func unixListen(s *Service, field string) *bad {
+	l := Listen{Network: "unix", Path: field, Mode: 0o666}
+	if strings.HasPrefix(field, ":") {
+		part := strings.SplitN(field[1:], ":", 4)
+		if len(part) != 4 {
+			return badf("write it as :user:group:mode:/path", "%q does not say owner, group, mode and path", field)
+		}
+		mode, err := strconv.ParseUint(part[2], 8, 32)
+		if err != nil || mode > 0o777 {
+			return badf("write the mode in octal, as in :root:wheel:0660:/path", "%q is not a file mode", part[2])
+		}
+		l.Owner, l.Group, l.Mode, l.Path = part[0], part[1], fs.FileMode(mode), part[3]
+	}
+	if !filepath.IsAbs(l.Path) {
+		return badf("correct field 1", "the path of a Unix socket begins with /, and %q does not", l.Path)
+	}
+	if len(l.Path) > 107 {
+		return badf("choose a shorter path", "the path of a Unix socket has at most 107 bytes (unix(7)), and this one %d", len(l.Path))
+	}
+	s.Name = l.Path
+	s.Listen = []Listen{l}
+	return nil
+}
+
+// muxed reads a service behind tcpmux (RFC 1078): "tcpmux/name", or
+// "tcpmux/+name" where inetd gives the positive answer.
+func muxed(s *Service, name, proto string) *bad {
+	s.Mux, s.MuxPlus = strings.CutPrefix(name, "+")
+	switch {
+	case s.SocketType != Stream || proto != "tcp" || s.Wait:
+		return badf("correct fields 2 to 4", "a tcpmux service is stream tcp nowait")
+	case s.Mux == "" || len(s.Mux) > 256 || strings.ContainsFunc(s.Mux, func(c rune) bool { return c < ' ' || c > '~' }):
+		return badf("correct field 1", "%q is not a tcpmux service name", name)
+	case strings.EqualFold(s.Mux, "help"):
+		return badf("choose another name", "the tcpmux name help is taken: it lists the services (RFC 1078)")
+	}
+	return nil
+}
+
+// bufferSizes reads what follows the protocol: sndbuf=SIZE and rcvbuf=SIZE,
+// in bytes or with k or m.
+func bufferSizes(s *Service, options string) *bad {
+	if options == "" {
+		return nil
+	}
+	for _, option := range strings.Split(options, ",") {
+		name, value, _ := strings.Cut(option, "=")
+		size, ok := bytesOf(value)
+		if !ok {
+			return badf("write it as tcp,rcvbuf=16384 or tcp,sndbuf=64k", "%q is not a buffer size", option)
+		}
+		switch name {
+		case "sndbuf":
+			s.SendBuffer = size
+		case "rcvbuf":
+			s.ReceiveBuffer = size
+		default:
+			return badf("correct field 3: sndbuf or rcvbuf", "unknown option %q of a protocol", name)
+		}
+	}
+	return nil
+}
+
+func bytesOf(value string) (int, bool) {
+	unit := 1
+	switch {
+	case strings.HasSuffix(value, "k"):
+		unit, value = 1<<10, strings.TrimSuffix(value, "k")
+	case strings.HasSuffix(value, "m"):
+		unit, value = 1<<20, strings.TrimSuffix(value, "m")
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n <= 0 || n > 1<<30/unit {
+		return 0, false
+	}
+	return n * unit, true
+}
+
+// readWait reads wait or nowait with the limits of every dialect: ".N" or
+// ":N" starts a minute (OpenBSD, NetBSD, inetutils), and
+// "/children[/per source and minute[/per source]]" (FreeBSD).
+func readWait(s *Service, field string) *bad {
+	end := strings.IndexAny(field, ".:/")
+	if end < 0 {
+		end = len(field)
+	}
+	switch strings.ToLower(field[:end]) {
+	case "wait":
+		s.Wait = true
+	case "nowait":
+	default:
+		return badf("correct field 4: wait or nowait", "%q is neither wait nor nowait", field)
+	}
+	limits := []*int{&s.Instances, &s.PerSourcePerMinute, &s.PerSource}
+	for rest := field[end:]; rest != ""; {
+		next := strings.IndexAny(rest[1:], ".:/") + 1
+		if next == 0 {
+			next = len(rest)
+		}
+		n, err := strconv.Atoi(rest[1:next])
+		if err != nil || n < 0 {
+			return badf("correct field 4, as in nowait.60 or nowait/10/30/5", "%q is not a limit", rest[:next])
+		}
+		switch {
+		case rest[0] != '/':
+			s.PerMinute = n
+		case len(limits) > 0:
+			*limits[0], limits = n, limits[1:]
+		default:
+			return badf("correct field 4: /children/per-source-per-minute/per-source", "too many limits in %q", field)
+		}
+		rest = rest[next:]
+	}
+	return nil
+}
+
+// user reads "user", "user:group", "user.group" and FreeBSD's "/login-class".
+func (r *inetdReader) user(s *Service, field string) *bad {
+	who, class, classed := strings.Cut(field, "/")
+	if classed {
+		r.report(Warning, s.Name, badf("the service runs without it", "login class %q has no effect on Linux", class))
+	}
+	var grouped bool
+	if s.User, s.Group, grouped = strings.Cut(who, ":"); !grouped {
+		known := r.o.KnownUser != nil && r.o.KnownUser(who)
+		if i := strings.LastIndexByte(who, '.'); i > 0 && !known {
+			s.User, s.Group, grouped = who[:i], who[i+1:], true
+		}
+	}
+	if s.User == "" || grouped && s.Group == "" {
+		return badf("correct field 5: user, user:group or user.group", "%q does not name a user", field)
+	}
+	return nil
+}
+
+// program reads the sixth field and the arguments. "internal" is served by
+// inetd itself: the builtin that field 1 names, or the one that a word
+// behind "internal" names, for another port than its own.
+func program(s *Service, path string, args []string) *bad {
+	if path == "internal" {
+		return internal(s, args)
+	}
+	if !filepath.IsAbs(path) {
+		return badf("correct field 6: the program's whole path, or internal", "program %q does not begin with /", path)
+	}
+	if slices.ContainsFunc(args, func(a string) bool { return strings.ContainsRune(a, 0) }) || strings.ContainsRune(path, 0) {
+		return badf("remove it", "a NUL byte cannot be part of an argument")
+	}
+	s.Server, s.Args = path, args
+	if len(args) == 0 {
+		s.Args = []string{filepath.Base(path)}
+	}
+	return nil
+}
+
+func internal(s *Service, args []string) *bad {
+	name := s.Name
+	if len(args) > 0 && args[0] != "internal" {
+		name = args[0]
+	}
+	s.Internal = builtinName(name)
+	switch {
+	case s.Internal == "":
+		return badf("echo, discard, chargen, daytime, time and tcpmux are; on another port, write: internal echo",
+			"there is no internal service %q", name)
+	case s.Mux != "" || s.SocketType != Stream && s.SocketType != Dgram:
+		return badf("correct field 2", "an internal service is stream or dgram, with a socket of its own")
+	case s.Internal == "tcpmux" && s.SocketType != Stream:
+		return badf("correct field 2", "tcpmux is stream tcp")
+	}
+	s.Wait = false
+	return nil
+}

@@ -1,0 +1,129 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Load reads configuration files and directories in the order given. A
+// directory stands for the files in it, in byte order; names that editors
+// and package managers leave behind are not read, and said so. An error
+// means that a file could not be read at all; the problems tell what is
+// wrong inside.
+func Load(paths []string, o InetdOptions) ([]*Service, []Problem, error) {
+	var services []*Service
+	var problems []Problem
+	for _, path := range paths {
+		files, skipped, err := filesOf(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		problems = append(problems, skipped...)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return nil, nil, err
+			}
+			s, p := ReadInetd(file, string(text), o)
+			services, problems = append(services, s...), append(problems, p...)
+		}
+	}
+	services, clashes := withoutClashes(services)
+	return services, append(problems, clashes...), nil
+}
+
+// DefaultPaths gives the files to read when none is named: /etc/inetd.conf,
+// and /etc/inetd.d where there is one (inetutils).
+func DefaultPaths() []string {
+	paths := []string{"/etc/inetd.conf"}
+	if i, err := os.Stat("/etc/inetd.d"); err == nil && i.IsDir() {
+		paths = append(paths, "/etc/inetd.d")
+	}
+	return paths
+}
+
+// filesOf gives the files that a path on the command line stands for.
+func filesOf(path string) (files []string, skipped []Problem, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !info.IsDir() {
+		return []string{path}, nil, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, e := range entries {
+		file := filepath.Join(path, e.Name())
+		info, err := os.Stat(file)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // removed since, or a link to nothing
+			skipped = append(skipped, Problem{File: file, Text: "not read: it leads nowhere", Hint: "remove the link, or mend it"})
+		case err != nil:
+			return nil, nil, err
+		case leftover(e.Name()):
+			skipped = append(skipped, Problem{File: file, Text: "not read: by its name it is hidden or a leftover", Hint: "rename it if it is meant"})
+		case info.Mode().IsRegular():
+			files = append(files, file)
+		}
+	}
+	return files, skipped, nil
+}
+
+// leftover knows the names that editors, dpkg and rpm give to files that are
+// not meant any more, or not yet.
+func leftover(name string) bool {
+	return strings.HasPrefix(name, ".") || slices.ContainsFunc(
+		[]string{"~", ".bak", ".swp", ".dpkg-old", ".dpkg-new", ".dpkg-dist", ".dpkg-tmp", ".rpmsave", ".rpmnew", ".rpmorig", ".ucf-dist"},
+		func(suffix string) bool { return strings.HasSuffix(name, suffix) })
+}
+
+// withoutClashes drops the services that want a place which an earlier one
+// has.
+func withoutClashes(services []*Service) (kept []*Service, problems []Problem) {
+	taken := map[string]*Service{}
+	for _, s := range services {
+		places := s.places()
+		var first *Service
+		for _, p := range places {
+			if taken[p] != nil {
+				first = taken[p]
+			}
+		}
+		if first != nil {
+			problems = append(problems, s.Problem(Error, "give one of them another address or port, or remove one",
+				"%s is already served by %s:%d", s.Name, filepath.Base(first.File), first.Line))
+			continue
+		}
+		for _, p := range places {
+			taken[p] = s
+		}
+		kept = append(kept, s)
+	}
+	return kept, problems
+}
+
+// places names each socket of a service, one family at a time.
+func (s *Service) places() []string {
+	if s.Mux != "" {
+		return []string{"tcpmux " + strings.ToLower(s.Mux)}
+	}
+	var places []string
+	for _, l := range s.Listen {
+		families := []Family{l.Family}
+		if l.Family == Both || l.Family == Mapped && l.Host == "" {
+			families = []Family{IPv4, IPv6}
+		}
+		for _, f := range families {
+			places = append(places, fmt.Sprint(l.Network, s.SocketType, f, l.Host, " ", l.Port, l.Proto, l.Path))
+		}
+	}
+	return places
+}

@@ -1,0 +1,268 @@
+package inetd
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"goinetd/inetd/admit"
+	"goinetd/inetd/spawn"
+	"goinetd/inetd/syslog"
+)
+
+// A client is a connection that was accepted, with a place reserved for it.
+type client struct {
+	fd   int
+	from netip.AddrPort // zero for a Unix socket
+	l    *listener
+	svc  *service
+	def  *definition
+}
+
+// accept takes one connection from a listener. It is entered with s.mu held
+// and leaves it unlocked.
+func (s *Server) accept(w *worker, l *listener) {
+	c := client{l: l, svc: l.svc, def: l.svc.def}
+	switch c.svc.gate.Reserve(c.def.limits, s.now()) {
+	case admit.Full:
+		s.fill(c.svc)
+		s.mu.Unlock()
+		return
+	case admit.Looping:
+		s.loop(c.svc)
+		s.mu.Unlock()
+		return
+	}
+	l.busy++
+	s.mu.Unlock()
+
+	fd, errno := accept4(l.fd, &w.peer)
+	c.fd, c.from = fd, rawAddrPort(&w.peer)
+
+	s.mu.Lock()
+	l.busy--
+	s.closeIdle(l)
+	if errno != 0 {
+		c.svc.gate.Cancel()
+		s.resume(c.svc)
+		s.acceptError(l, errno)
+		s.mu.Unlock()
+		return
+	}
+	l.reported = false
+	ok, reason := c.svc.gate.Enter(c.def.limits, s.now(), c.from.Addr())
+	if !ok {
+		c.svc.gate.Cancel()
+		s.resume(c.svc)
+		s.refusals++
+	}
+	s.mu.Unlock()
+
+	if l.dualInherited() {
+		// The program is to see an IPv4 client as one (ipv6(7); EADDRNOTAVAIL
+		// for a client that is not).
+		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_ADDRFORM, unix.AF_INET)
+	}
+	switch {
+	case !ok:
+		s.fail(w, &c, reason)
+		s.farewell(w, fd)
+	case c.def.image == nil:
+		s.serve(w, &c)
+	default:
+		s.spawn(w, &c)
+	}
+}
+
+// accept4 is accept4(2) without a trip through Go's scheduler: the socket
+// does not block.
+func accept4(fd int, peer *unix.RawSockaddrAny) (int, unix.Errno) {
+	size := uint32(unix.SizeofSockaddrAny)
+	peer.Addr.Family = unix.AF_UNSPEC
+	for {
+		n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(peer)), uintptr(unsafe.Pointer(&size)), unix.SOCK_CLOEXEC, 0, 0)
+		if errno != unix.EINTR {
+			return int(n), errno
+		}
+	}
+}
+
+// rawAddrPort reads what the kernel filled in. IPv4 comes out as IPv4.
+func rawAddrPort(raw *unix.RawSockaddrAny) netip.AddrPort {
+	switch raw.Addr.Family {
+	case unix.AF_INET:
+		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(raw))
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), netOrder(&sa.Port))
+	case unix.AF_INET6:
+		sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(raw))
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), netOrder(&sa.Port))
+	}
+	return netip.AddrPort{}
+}
+
+func netOrder(port *uint16) uint16 {
+	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(port))[:])
+}
+
+// localAddrPort gives the address that a client came to.
+func (w *worker) localAddrPort(c *client) netip.AddrPort {
+	if !c.l.Addr.Addr().IsUnspecified() {
+		return c.l.Addr
+	}
+	var raw unix.RawSockaddrAny
+	size := uint32(unix.SizeofSockaddrAny)
+	if _, _, errno := unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(c.fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&size))); errno != 0 {
+		return c.l.Addr
+	}
+	return rawAddrPort(&raw)
+}
+
+// acceptError deals with a connection that could not be accepted. s.mu is
+// held.
+func (s *Server) acceptError(l *listener, errno unix.Errno) {
+	switch errno {
+	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+		// The client stays in the queue and the listener stays ready: to
+		// wait for it now would be to spin.
+		if !l.reported {
+			l.reported = true
+			s.log.Printf(syslog.Err, "%s: accept: %v; clients wait, tried again every second", l.svc.def.name, errno)
+		}
+		s.pause(l, time.Second)
+	case unix.EAGAIN, unix.ECONNABORTED:
+		// Another worker was quicker, or the client has gone.
+	default:
+		// accept(2): errors of the network that came with the connection.
+		s.debugf("%s: accept: %v", l.svc.def.name, errno)
+	}
+}
+
+// pause leaves a listener alone for a while. s.mu is held.
+func (s *Server) pause(l *listener, d time.Duration) {
+	s.turn(l, paused)
+	time.AfterFunc(d, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if l.state == paused {
+			s.turn(l, watching)
+		}
+	})
+}
+
+// fill stops accepting for a service whose instances are all running; its
+// clients wait in the accept queue. s.mu is held.
+func (s *Server) fill(svc *service) {
+	svc.full = true
+	for _, l := range svc.listeners {
+		if l.state == watching {
+			s.turn(l, full)
+		}
+	}
+}
+
+// spawn runs the service's program for a client.
+func (s *Server) spawn(w *worker, c *client) {
+	w.environment(c)
+	if err := s.start(w, c.def, c.fd, task{svc: c.svc, def: c.def, from: c.from, since: s.now()}); err != nil {
+		if e, ok := err.(*spawn.StepError); ok && e.Temporary() {
+			s.hold(c, e)
+			return
+		}
+		s.spawnFailed(w, c, err)
+		return
+	}
+	unix.RawSyscall(unix.SYS_CLOSE, uintptr(c.fd), 0, 0) // the program has it: this waits for nothing
+}
+
+// spawnFailed ends a client whose program cannot be run.
+func (s *Server) spawnFailed(w *worker, c *client, err error) {
+	s.mu.Lock()
+	s.release(c.svc, c.from)
+	s.mu.Unlock()
+	s.fail(w, c, err.Error())
+	s.farewell(w, c.fd)
+}
+
+// start forks and execs, and writes the START line.
+func (s *Server) start(w *worker, def *definition, fd int, t task) error {
+	exit, err := s.children.Start(def.image, fd, &w.scratch, t, func(pid int) {
+		if def.success != 0 {
+			w.startLine(def, pid, t.from)
+			s.log.Write(syslog.Info, w.line)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case s.reap <- struct{}{}:
+	default: // the reaper knows already that there is something to wait for
+	}
+	if exit != nil {
+		s.ended(*exit, t)
+	}
+	return nil
+}
+
+// How often a client's program is tried to be started while the host is
+// short of processes or memory, and how long apart.
+const (
+	holdTries = 5
+	holdPause = time.Second
+)
+
+// hold keeps a client whose program could not be started for want of
+// processes or memory, and tries again. Its listener rests so long, so that
+// the clients behind it wait in the queue.
+func (s *Server) hold(c *client, why *spawn.StepError) {
+	s.log.Printf(syslog.Warning, "%s: %v; the client waits, tried again every second", c.def.name, why)
+	s.mu.Lock()
+	if c.l.state == watching {
+		s.pause(c.l, holdPause)
+	}
+	s.mu.Unlock()
+	held := *c
+	tries := 1
+	var retry func()
+	retry = func() {
+		w := &worker{server: s}
+		w.environment(&held)
+		err := s.start(w, held.def, held.fd, task{svc: held.svc, def: held.def, from: held.from, since: s.now()})
+		e, ok := err.(*spawn.StepError)
+		switch {
+		case err == nil:
+			unix.Close(held.fd)
+		case ok && e.Temporary() && tries < holdTries:
+			tries++
+			time.AfterFunc(holdPause, retry)
+		default:
+			s.spawnFailed(w, &held, err)
+		}
+	}
+	time.AfterFunc(holdPause, retry)
+}
+
+// environment writes the variables that tell a program of its client: those
+// of xinetd (REMOTE_HOST), systemd (REMOTE_ADDR, REMOTE_PORT) and
+// tcpserver(1) (PROTO, TCP...).
+func (w *worker) environment(c *client) {
+	e := &w.scratch
+	e.Reset()
+	if !c.from.IsValid() {
+		return
+	}
+	local := w.localAddrPort(c)
+	address := func(name string, a netip.Addr) { e.Done(a.AppendTo(e.Var(name))) }
+	port := func(name string, p uint16) { e.Done(appendInt(e.Var(name), int(p))) }
+	address("REMOTE_HOST", c.from.Addr())
+	address("REMOTE_ADDR", c.from.Addr())
+	port("REMOTE_PORT", c.from.Port())
+	e.Done(append(e.Var("PROTO"), "TCP"...))
+	address("TCPREMOTEIP", c.from.Addr())
+	port("TCPREMOTEPORT", c.from.Port())
+	address("TCPLOCALIP", local.Addr())
+	port("TCPLOCALPORT", local.Port())
+}

@@ -1,0 +1,228 @@
+package inetd
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"goinetd/inetd/admit"
+	"goinetd/inetd/builtin"
+	"goinetd/inetd/socket"
+	"goinetd/inetd/syslog"
+)
+
+// How long a client may take.
+const (
+	muxLimit   = 30 * time.Second // to name a tcpmux service
+	drainLimit = 2 * time.Second  // to notice that all is said
+)
+
+// A conn is a connection that we serve ourselves. It is in the epoll set for
+// one event at a time, so that only one worker has it.
+type conn struct {
+	s       *Server
+	fd      int
+	stream  builtin.Stream
+	entered bool // into the epoll set
+
+	svc   *service // nil once its place is released
+	def   *definition
+	l     *listener
+	from  netip.AddrPort
+	since time.Duration
+
+	mu    sync.Mutex
+	timer *time.Timer
+	over  bool // fd is not ours any more
+}
+
+// serve begins a builtin's connection.
+func (s *Server) serve(w *worker, c *client) {
+	if c.def.success != 0 {
+		w.startLine(c.def, 0, c.from)
+		s.log.Write(syslog.Info, w.line)
+	}
+	k := &conn{s: s, fd: socket.Raise(c.fd), stream: builtin.NewStream(c.def.conf.Internal),
+		svc: c.svc, def: c.def, l: c.l, from: c.from, since: s.now()}
+	if _, mux := k.stream.(*builtin.Mux); mux {
+		k.limit(muxLimit)
+	}
+	k.ready(w)
+}
+
+// farewell ends a client that has been refused, without holding anybody up.
+func (s *Server) farewell(w *worker, fd int) {
+	k := &conn{s: s, fd: socket.Raise(fd), stream: builtin.NewDrain(fd)}
+	k.limit(drainLimit)
+	k.ready(w)
+}
+
+// ready does what can be done and sees to it that the rest comes later.
+// Behind wait, another worker may have the connection already.
+func (k *conn) ready(w *worker) {
+	switch k.stream.Ready(k.fd, w.buffer()) {
+	case builtin.Read:
+		k.wait(unix.EPOLLIN)
+	case builtin.Write:
+		k.wait(unix.EPOLLOUT)
+	case builtin.ReadWrite:
+		k.wait(unix.EPOLLIN | unix.EPOLLOUT)
+	case builtin.Close:
+		k.end()
+	case builtin.Drain:
+		k.drain(w)
+	case builtin.Start:
+		k.mux(w)
+	}
+}
+
+func (k *conn) wait(events uint32) {
+	var err error
+	if k.entered {
+		err = k.s.poll.arm(k.fd, events|unix.EPOLLONESHOT)
+	} else {
+		k.entered = true
+		err = k.s.poll.enter(k.fd, k, events|unix.EPOLLONESHOT)
+	}
+	if err != nil {
+		k.end()
+	}
+}
+
+// limit ends the connection's reading after a while: what it waits for then
+// happens, and the stream sees the end.
+func (k *conn) limit(d time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	k.timer = time.AfterFunc(d, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if !k.over {
+			unix.Shutdown(k.fd, unix.SHUT_RDWR)
+		}
+	})
+}
+
+// drain says no more and reads until the client knows.
+func (k *conn) drain(w *worker) {
+	k.release()
+	k.stream = builtin.NewDrain(k.fd)
+	k.limit(drainLimit)
+	k.ready(w)
+}
+
+// letGo takes the connection out of the set; fd is the caller's.
+func (k *conn) letGo() {
+	k.mu.Lock()
+	k.over = true
+	if k.timer != nil {
+		k.timer.Stop()
+	}
+	k.mu.Unlock()
+	if k.entered {
+		k.s.poll.leave(k.fd)
+	}
+}
+
+func (k *conn) end() {
+	k.letGo()
+	unix.Close(k.fd)
+	k.release()
+}
+
+// release frees the connection's place and writes its EXIT line.
+func (k *conn) release() {
+	if k.svc == nil {
+		return
+	}
+	k.s.mu.Lock()
+	k.s.release(k.svc, k.from)
+	k.s.mu.Unlock()
+	k.svc = nil
+	if k.def.success&exitParts != 0 {
+		k.s.log.Write(syslog.Info, exitLine(nil, k.def, 0, 0, k.s.now()-k.since))
+	}
+}
+
+// mux starts the service that a tcpmux client named.
+func (k *conn) mux(w *worker) {
+	s, name := k.s, k.stream.(*builtin.Mux).Name()
+	if strings.EqualFold(name, "help") {
+		send(k.fd, builtin.Help(s.muxNames()))
+		k.drain(w)
+		return
+	}
+	c := client{fd: k.fd, from: k.from, l: k.l}
+	s.mu.Lock()
+	c.svc = s.mux[strings.ToLower(name)]
+	reason := ""
+	if c.svc != nil {
+		c.def = c.svc.def
+		reason = s.admitMux(&c)
+	}
+	s.mu.Unlock()
+	switch {
+	case c.svc == nil:
+		s.log.Printf(syslog.Notice, "FAIL: %s unknown service %q%s", k.def.name, name, appendFrom(nil, k.from))
+	case reason != "":
+		s.fail(w, &c, reason)
+	}
+	if c.svc == nil || reason != "" {
+		send(k.fd, []byte(builtin.Unknown))
+		k.drain(w)
+		return
+	}
+	k.letGo()
+	k.release()
+	if c.def.conf.MuxPlus {
+		send(c.fd, []byte(builtin.Accepted))
+	}
+	s.spawn(w, &c)
+}
+
+// admitMux reserves a place in the service behind tcpmux. Nobody can queue
+// there: a service that is full refuses. s.mu is held.
+func (s *Server) admitMux(c *client) (reason string) {
+	verdict := admit.Looping
+	if c.svc.rest == nil {
+		verdict = c.svc.gate.Reserve(c.def.limits, s.now())
+	}
+	switch verdict {
+	case admit.Full:
+		s.refusals++
+		return "service_limit"
+	case admit.Looping:
+		s.loop(c.svc)
+		s.refusals++
+		return "looping"
+	}
+	ok, reason := c.svc.gate.Enter(c.def.limits, s.now(), c.from.Addr())
+	if !ok {
+		c.svc.gate.Cancel()
+		s.refusals++
+	}
+	return reason
+}
+
+func (s *Server) muxNames() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for _, svc := range s.mux {
+		names = append(names, svc.def.conf.Mux)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// send says something short on a connection whose buffer is empty.
+func send(fd int, b []byte) {
+	unix.SendmsgN(fd, b, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+}

@@ -1,0 +1,61 @@
+package inetd
+
+import (
+	"net/netip"
+	"time"
+
+	"goinetd/inetd/socket"
+	"goinetd/inetd/spawn"
+	"goinetd/inetd/syslog"
+)
+
+// A task is what is known of a running program.
+type task struct {
+	svc   *service
+	def   *definition    // as it was when the program started
+	from  netip.AddrPort // its client; of a lent socket, who sent the first datagram
+	lent  *listener      // the socket that it has; nil for a connection
+	since time.Duration
+}
+
+// reaper waits for the ends of programs, while there are any.
+func (s *Server) reaper() {
+	for range s.reap {
+		s.children.Reap(s.ended)
+	}
+}
+
+// ended releases what a program had, and writes the EXIT line.
+func (s *Server) ended(e spawn.Exit, t task) {
+	s.mu.Lock()
+	if t.lent == nil {
+		s.release(t.svc, t.from)
+	} else {
+		s.release(t.svc, netip.AddrPort{})
+		s.giveBack(t.lent)
+	}
+	s.mu.Unlock()
+	if t.def.success&exitParts != 0 {
+		s.log.Write(syslog.Info, exitLine(nil, t.def, e.Status, e.PID, s.now()-t.since))
+	}
+}
+
+// release frees a place. s.mu is held.
+func (s *Server) release(svc *service, from netip.AddrPort) {
+	svc.gate.Leave(from.Addr())
+	s.resume(svc)
+}
+
+// giveBack watches a socket again whose program has ended. s.mu is held.
+func (s *Server) giveBack(l *listener) {
+	switch {
+	case l.state == lent && l.orphan:
+		s.turn(l, closed)
+	case l.state == lent && l.svc.rest != nil:
+		s.turn(l, resting)
+	case l.state == lent:
+		s.turn(l, watching)
+	case l.state == watching && !socket.Accepts(l.Type):
+		s.watch(l) // a nowait datagram that is still there is an event now
+	}
+}

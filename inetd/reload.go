@@ -1,0 +1,207 @@
+package inetd
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"goinetd/config"
+	"goinetd/inetd/builtin"
+	"goinetd/inetd/spawn"
+	"goinetd/inetd/syslog"
+)
+
+// Apply makes the server serve what a configuration says, at start and at
+// every reload, and gives all problems: those it was given and those it
+// found. It reports them, too.
+//
+// Sockets that are wanted before and after stay as they are, with the
+// clients that queue in them. Programs that run go on. While anything in the
+// configuration is wrong, nothing is taken away: a service whose line is
+// broken keeps running under its old definition.
+func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []config.Problem {
+	defs, found := s.defineAll(confs)
+	problems = append(problems, found...)
+	keep := config.Errors(problems)
+	for _, p := range problems {
+		s.Report(p)
+	}
+
+	s.mu.Lock()
+	for _, svc := range s.services {
+		s.rested(svc)
+	}
+	before := s.services
+	s.services = s.succeed(defs, keep)
+	claimed := s.claim()
+	for _, l := range s.listeners {
+		if !claimed[l] {
+			s.remove(l)
+		}
+	}
+	s.publish()
+	added, gone := difference(before, s.services)
+	s.mu.Unlock()
+
+	problems = append(problems, s.openAll()...)
+	s.log.Printf(syslog.Notice, "configuration read: %d services (%d new, %d removed)", len(s.services), added, gone)
+	return problems
+}
+
+// defineAll makes definitions, and problems of what cannot be defined.
+func (s *Server) defineAll(confs []*config.Service) (defs []*definition, problems []config.Problem) {
+	accounts := spawn.NewAccounts()
+	others, mux, muxed := false, false, (*config.Service)(nil)
+	for _, conf := range confs {
+		d, p := s.define(conf, accounts)
+		if p != nil {
+			problems = append(problems, *p)
+			continue
+		}
+		defs = append(defs, d)
+		problems = append(problems, d.warnings()...)
+		others = others || d.image != nil && !s.ourselves(conf.User, accounts)
+		mux = mux || conf.Internal == "tcpmux"
+		if conf.Mux != "" {
+			muxed = conf
+		}
+	}
+	if others && !s.root {
+		problems = append(problems, config.Problem{Severity: config.Warning,
+			Text: fmt.Sprintf("not root: every program runs as uid %d, whatever user its service names", os.Geteuid())})
+	}
+	if muxed != nil && !mux {
+		problems = append(problems, muxed.Problem(config.Warning, "add: tcpmux stream tcp nowait root internal",
+			"%s cannot be reached: no tcpmux service is configured", muxed.Name))
+	}
+	return defs, problems
+}
+
+func (s *Server) ourselves(user string, accounts *spawn.Accounts) bool {
+	a, err := accounts.Lookup(user, "")
+	return err == nil && int(a.UID) == os.Geteuid()
+}
+
+// succeed gives each definition its service: the one of that key, else one
+// that has its socket and is not defined any more, else a new one. With
+// keep, services that are not defined any more stay.
+func (s *Server) succeed(defs []*definition, keep bool) map[string]*service {
+	defined := map[string]bool{}
+	for _, d := range defs {
+		defined[d.conf.Key()] = true
+	}
+	next := map[string]*service{}
+	inherits := map[*service]bool{}
+	for _, d := range defs {
+		key := d.conf.Key()
+		svc := s.services[key]
+		for _, p := range d.places {
+			if l := s.listeners[p.Key()]; svc == nil && l != nil && !defined[l.svc.key] && !inherits[l.svc] {
+				svc = l.svc
+			}
+		}
+		if svc == nil {
+			svc = &service{}
+		}
+		inherits[svc] = true
+		svc.key, svc.def = key, d
+		next[key] = svc
+	}
+	if keep {
+		for key, svc := range s.services {
+			if next[key] == nil && !inherits[svc] {
+				next[key] = svc
+				s.log.Printf(syslog.Warning, "%s is not in the configuration any more, and goes on while that has errors", svc.def.name)
+			}
+		}
+	}
+	return next
+}
+
+// claim gives each service the listeners of its places. What a place has
+// already is kept; what is new is to be opened.
+func (s *Server) claim() (claimed map[*listener]bool) {
+	claimed = map[*listener]bool{}
+	take := func(svc *service) {
+		svc.listeners = nil
+		for _, p := range s.placed(svc.def) {
+			l := s.listeners[p.Key()]
+			if claimed[l] {
+				continue // two services of one address: config has told
+			}
+			if l == nil {
+				l = &listener{place: p, fd: -1}
+				s.listeners[p.Key()] = l
+			}
+			l.place, l.svc, l.orphan = p, svc, false
+			svc.listeners = append(svc.listeners, l)
+			claimed[l] = true
+		}
+	}
+	for _, svc := range s.services {
+		take(svc)
+	}
+	for _, svc := range s.services {
+		svc.full = true // whatever the limits were: look again
+		s.resume(svc)
+		for _, l := range svc.listeners {
+			if l.state == watching { // the kind of waiting may have changed
+				s.turn(l, paused)
+				s.turn(l, watching)
+			}
+			if l.Network == "unix" && l.fd >= 0 && l.inherited == nil {
+				os.Lchown(l.Path, svc.def.open.UID, svc.def.open.GID)
+				os.Chmod(l.Path, svc.def.open.Mode)
+			}
+		}
+	}
+	return claimed
+}
+
+// remove takes a listener away that no service wants. One that a program has
+// stays until that ends: our copy keeps the address from being lost to a
+// service that comes back with the next reload.
+func (s *Server) remove(l *listener) {
+	if l.state == lent {
+		l.orphan = true
+		return
+	}
+	s.turn(l, closed)
+}
+
+// publish makes what is looked up by others than reloads. s.mu is held.
+func (s *Server) publish() {
+	clear(s.mux)
+	ports := map[uint16]bool{}
+	for _, port := range builtin.LoopPorts {
+		ports[port] = true
+	}
+	for _, svc := range s.services {
+		if svc.def.conf.Mux != "" {
+			s.mux[strings.ToLower(svc.def.conf.Mux)] = svc
+		}
+		for _, l := range svc.listeners {
+			if l.builtinDatagrams() && svc.def.conf.Internal != "discard" {
+				ports[l.Addr.Port()] = true
+			}
+		}
+	}
+	s.udpPorts.Store(&ports)
+}
+
+// refusedPort tells whether a datagram from the port is not to be answered.
+func (s *Server) refusedPort(port uint16) bool { return (*s.udpPorts.Load())[port] }
+
+func difference(before, after map[string]*service) (added, gone int) {
+	for key := range after {
+		if before[key] == nil {
+			added++
+		}
+	}
+	for key := range before {
+		if after[key] == nil {
+			gone++
+		}
+	}
+	return added, gone
+}

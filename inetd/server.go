@@ -1,0 +1,167 @@
+// Package inetd is the super-server.
+//
+// The life of a connection, and where to read it:
+//
+//	ready    worker.go    a worker waits on one epoll set; a listener is ready
+//	accept   accept.go    a place is reserved, the connection accepted
+//	admit    accept.go    admit.Gate says yes, or no with a reason for the log
+//	spawn    accept.go    spawn.Children forks and execs with it as 0, 1 and 2
+//	reap     exits.go     one reaper learns that the program ended
+//	release  exits.go     its place is free again; the EXIT line
+//
+// A builtin service goes another way from admit on: conn.go puts the
+// connection into the same epoll set. A wait service has no accept: wait.go
+// lends the listening socket to its program.
+//
+// A Server has one lock, which guards every service, gate and listener. It
+// is held for moments, never over a system call that can wait, a look-up, or
+// a fork.
+package inetd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"goinetd/config"
+	"goinetd/inetd/socket"
+	"goinetd/inetd/spawn"
+	"goinetd/inetd/syslog"
+)
+
+// Options are what a Server is made with.
+type Options struct {
+	Log       *syslog.Logger
+	Environ   []string            // what every program's environment begins with
+	Backlog   int                 // of listen(2); 0: 4096
+	Rest      time.Duration       // how long a looping service is closed; 0: ten minutes
+	Inherited []*socket.Inherited // sockets that systemd opened
+	Debug     bool                // log each step
+}
+
+// A Server runs services.
+type Server struct {
+	o        Options
+	log      *syslog.Logger
+	began    time.Time // moments are counted from here, on the monotonic clock
+	poll     *poller
+	children spawn.Children[task]
+	reap     chan struct{} // holds a token while a child may be there to reap
+	root     bool
+	udpPorts atomic.Pointer[map[uint16]bool] // whose datagrams our own UDP services never answer
+
+	mu        sync.Mutex
+	services  map[string]*service  // by config.Service.Key
+	listeners map[string]*listener // by socket.Address.Key
+	mux       map[string]*service  // behind tcpmux, by name in lower case
+	inherited []*inheritance
+	retrying  *time.Timer // tries again to open what could not be opened
+	retries   int
+	refusals  int
+	stopped   bool
+}
+
+// New makes a server that serves nothing yet.
+func New(o Options) (*Server, error) {
+	if o.Backlog == 0 {
+		o.Backlog = 4096
+	}
+	if o.Rest == 0 {
+		o.Rest = 10 * time.Minute
+	}
+	poll, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		o: o, log: o.Log, began: time.Now(), poll: poll, root: os.Geteuid() == 0,
+		services: map[string]*service{}, listeners: map[string]*listener{}, mux: map[string]*service{},
+		reap: make(chan struct{}, 1),
+	}
+	for _, in := range o.Inherited {
+		s.inherited = append(s.inherited, &inheritance{Inherited: in})
+	}
+	return s, nil
+}
+
+// Run serves until the context is done: as many workers as there are cores,
+// and one reaper.
+func (s *Server) Run(ctx context.Context) {
+	workers := runtime.NumCPU()
+	// A worker keeps its processor while it forks; the reaper and the log
+	// want one as well.
+	runtime.GOMAXPROCS(workers + 1)
+	go s.reaper()
+	var done sync.WaitGroup
+	for range workers {
+		w := &worker{server: s}
+		done.Go(w.run)
+	}
+	debug.FreeOSMemory() // what reading the configuration took
+	<-ctx.Done()
+	s.poll.close()
+	done.Wait()
+}
+
+// now is the time since the server began.
+func (s *Server) now() time.Duration { return time.Since(s.began) }
+
+func (s *Server) debugf(format string, args ...any) {
+	if s.o.Debug {
+		s.log.Printf(syslog.Debug, format, args...)
+	}
+}
+
+// Report logs a problem of the configuration.
+func (s *Server) Report(p config.Problem) {
+	level := syslog.Warning
+	if p.Severity == config.Error {
+		level = syslog.Err
+	}
+	s.log.Printf(level, "%v", p)
+}
+
+// Stop closes every listening socket and removes the files of Unix sockets.
+// Programs that run go on. It gives their number.
+func (s *Server) Stop() (children int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	if s.retrying != nil {
+		s.retrying.Stop()
+	}
+	for _, l := range s.listeners {
+		s.turn(l, closed)
+	}
+	return s.children.Len()
+}
+
+// errNothing is why a daemon does not start.
+var errNothing = errors.New("nothing to serve: no service of the configuration can run")
+
+// Start applies the first configuration. An error means that there is
+// nothing to serve; the problems have been reported then, too.
+func (s *Server) Start(services []*config.Service, problems []config.Problem) (reported []config.Problem, err error) {
+	reported = s.Apply(services, problems)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.listeners) == 0 {
+		return reported, errNothing
+	}
+	for _, in := range s.inherited {
+		if in.listener == nil {
+			p := config.Problem{Severity: config.Warning, Text: fmt.Sprintf("socket %s (%s) was handed over and no service wants it: closed", in.Name, in.Address),
+				Hint: "give a service its name or its address, or remove it from the socket unit"}
+			s.Report(p)
+			reported = append(reported, p)
+			in.close()
+		}
+	}
+	return reported, nil
+}

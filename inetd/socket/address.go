@@ -1,0 +1,149 @@
+// Package socket opens the sockets that services are reached by, takes them
+// from systemd, and hands them on. Its descriptors are plain numbers that
+// never enter Go's poller: a child shares their open file description, and
+// with it O_NONBLOCK.
+//
+// Descriptors that live long are moved to high numbers (Raise), so that
+// connections passing through get low ones; package spawn says why.
+package socket
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"goinetd/config"
+)
+
+// An Address is one place to listen at: what bind(2) gets, or got.
+type Address struct {
+	Network string // "tcp", "udp", "unix", or a protocol of a raw socket
+	Type    config.SocketType
+	Addr    netip.AddrPort // of a Unix socket: zero
+	Mapped  bool           // IPv6 that takes IPv4 as well
+	Proto   int            // of a raw socket
+	Path    string         // of a Unix socket
+}
+
+// String gives the address as the logs have it: "tcp 127.0.0.1:7".
+func (a Address) String() string {
+	if a.Network == "unix" {
+		return "unix " + a.Path
+	}
+	return a.Network + " " + a.Addr.String()
+}
+
+// Key tells addresses apart: two with the same key are the same socket.
+func (a Address) Key() string {
+	return fmt.Sprint(a.Type, " ", a, " ", a.Mapped, a.Proto)
+}
+
+// lookupLimit is how long the resolver may take over one name.
+const lookupLimit = 5 * time.Second
+
+// Resolve gives the addresses that a listener stands for: one for each
+// family, or for each address that its name has.
+func Resolve(l config.Listen, t config.SocketType) ([]Address, error) {
+	a := Address{Network: l.Network, Type: t, Proto: l.Proto, Path: l.Path}
+	if l.Network == "unix" {
+		return []Address{a}, nil
+	}
+	hosts, err := lookup(l.Host, l.Family)
+	if err != nil {
+		return nil, err
+	}
+	var list []Address
+	for _, h := range hosts {
+		if h.Is4() && l.Family == config.IPv6 || h.Is6() && l.Family == config.IPv4 || h.Is4() && l.Family == config.Mapped {
+			continue
+		}
+		a.Addr = netip.AddrPortFrom(h, uint16(l.Port))
+		a.Mapped = l.Family == config.Mapped
+		list = append(list, a)
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s has no address of the family of %s", l.Host, l.Network)
+	}
+	return list, nil
+}
+
+func lookup(host string, family config.Family) ([]netip.Addr, error) {
+	if host == "" {
+		switch family {
+		case config.IPv4:
+			return []netip.Addr{netip.IPv4Unspecified()}, nil
+		case config.Both:
+			return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}, nil
+		}
+		return []netip.Addr{netip.IPv6Unspecified()}, nil
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a}, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookupLimit)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	for i := range found {
+		found[i] = found[i].Unmap()
+	}
+	return found, nil
+}
+
+// sockaddr gives an address in the form of the system calls.
+func (a Address) sockaddr() (unix.Sockaddr, error) {
+	switch {
+	case a.Network == "unix":
+		return &unix.SockaddrUnix{Name: a.Path}, nil
+	case a.Addr.Addr().Is4():
+		return &unix.SockaddrInet4{Port: int(a.Addr.Port()), Addr: a.Addr.Addr().As4()}, nil
+	}
+	sa := &unix.SockaddrInet6{Port: int(a.Addr.Port()), Addr: a.Addr.Addr().As16()}
+	if zone := a.Addr.Addr().Zone(); zone != "" {
+		i, err := net.InterfaceByName(zone)
+		if err != nil {
+			return nil, fmt.Errorf("interface %s: %w", zone, err)
+		}
+		sa.ZoneId = uint32(i.Index)
+	}
+	return sa, nil
+}
+
+// domain gives the address family for socket(2).
+func (a Address) domain() int {
+	switch {
+	case a.Network == "unix":
+		return unix.AF_UNIX
+	case a.Addr.Addr().Is4():
+		return unix.AF_INET
+	}
+	return unix.AF_INET6
+}
+
+var kinds = map[config.SocketType]int{
+	config.Stream: unix.SOCK_STREAM, config.Dgram: unix.SOCK_DGRAM, config.Seqpacket: unix.SOCK_SEQPACKET,
+	config.RDM: unix.SOCK_RDM, config.Raw: unix.SOCK_RAW,
+}
+
+// Accepts tells whether connections are accepted from sockets of this type.
+func Accepts(t config.SocketType) bool {
+	return t == config.Stream || t == config.Seqpacket
+}
+
+// AddrPort gives a peer's address, IPv4 as IPv4 whatever the socket's
+// family; zero for what is not an internet address.
+func AddrPort(sa unix.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
+	}
+	return netip.AddrPort{}
+}

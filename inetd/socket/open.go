@@ -1,0 +1,209 @@
+package socket
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Options are how a socket is opened. Zero values leave the kernel's own.
+type Options struct {
+	Backlog       int // of listen(2); the kernel caps it at net.core.somaxconn
+	SendBuffer    int // bytes
+	ReceiveBuffer int // bytes
+
+	Mode     fs.FileMode // of a Unix socket's file
+	UID, GID int         // of a Unix socket's file; -1: as it comes
+}
+
+// An OpenError tells which step of opening a socket failed.
+type OpenError struct {
+	Address Address
+	Step    string
+	Err     error
+}
+
+func (e *OpenError) Error() string {
+	s := fmt.Sprintf("%s %s: %v", e.Step, e.Address, e.Err)
+	if errors.Is(e.Err, unix.EACCES) && e.Step == "bind" && e.Address.Network != "unix" {
+		s += " (ports below net.ipv4.ip_unprivileged_port_start need root or CAP_NET_BIND_SERVICE)"
+	}
+	return s
+}
+
+func (e *OpenError) Unwrap() error { return e.Err }
+
+// Later tells whether trying again may help without anybody changing the
+// configuration: the port is taken, or the address is not up yet.
+func Later(err error) bool {
+	return errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV) ||
+		errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
+}
+
+// Absent tells whether the host does not have the family at all, as one
+// without IPv6.
+func Absent(err error) bool {
+	return errors.Is(err, unix.EAFNOSUPPORT)
+}
+
+// Open makes a socket, binds it and, where connections are accepted from
+// it, listens. It is blocking and close-on-exec.
+func Open(a Address, o Options) (fd int, err error) {
+	step := "socket"
+	defer func() {
+		if err != nil {
+			if fd > 0 {
+				unix.Close(fd)
+			}
+			fd, err = -1, &OpenError{a, step, err}
+		}
+	}()
+	if fd, err = unix.Socket(a.domain(), kinds[a.Type]|unix.SOCK_CLOEXEC, a.Proto); err != nil {
+		return
+	}
+	fd = Raise(fd)
+	step = "setsockopt"
+	if err = prepare(fd, a, o); err != nil {
+		return
+	}
+	sa, err := a.sockaddr()
+	if err != nil {
+		step = "bind"
+		return
+	}
+	step = "bind"
+	if a.Network == "unix" {
+		err = bindUnix(fd, a, o)
+	} else {
+		err = unix.Bind(fd, sa)
+	}
+	if err == nil && Accepts(a.Type) {
+		step = "listen"
+		err = unix.Listen(fd, o.Backlog)
+	}
+	return
+}
+
+func prepare(fd int, a Address, o Options) error {
+	type option struct{ level, name, value int }
+	var list []option
+	if a.Network == "tcp" {
+		list = append(list, option{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1})
+	}
+	if a.domain() == unix.AF_INET6 {
+		v6only := 1
+		if a.Mapped {
+			v6only = 0
+		}
+		list = append(list, option{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, v6only})
+	}
+	if o.SendBuffer > 0 {
+		list = append(list, option{unix.SOL_SOCKET, unix.SO_SNDBUF, o.SendBuffer})
+	}
+	if o.ReceiveBuffer > 0 {
+		list = append(list, option{unix.SOL_SOCKET, unix.SO_RCVBUF, o.ReceiveBuffer})
+	}
+	for _, opt := range list {
+		if err := unix.SetsockoptInt(fd, opt.level, opt.name, opt.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bindUnix binds a Unix socket. A file that is there already is removed only
+// if it is a socket and nobody answers at it. Owner and mode are right
+// before anybody can connect: the file comes into being with mode 0 (bind
+// takes the mode from the socket's inode, unix(7)), and listen follows.
+func bindUnix(fd int, a Address, o Options) error {
+	if err := unix.Fchmod(fd, 0); err != nil {
+		return err
+	}
+	err := unix.Bind(fd, &unix.SockaddrUnix{Name: a.Path})
+	if err == unix.EADDRINUSE {
+		if err = removeStale(a); err == nil {
+			err = unix.Bind(fd, &unix.SockaddrUnix{Name: a.Path})
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if o.UID >= 0 || o.GID >= 0 {
+		if err := os.Lchown(a.Path, o.UID, o.GID); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(a.Path, o.Mode)
+}
+
+// removeStale removes a socket's file that nobody answers at.
+func removeStale(a Address) error {
+	info, err := os.Lstat(a.Path)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("%s is there and is not a socket", a.Path)
+	}
+	probe, err := unix.Socket(unix.AF_UNIX, kinds[a.Type]|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(probe)
+	if err := unix.Connect(probe, &unix.SockaddrUnix{Name: a.Path}); err != unix.ECONNREFUSED {
+		return unix.EADDRINUSE
+	}
+	return os.Remove(a.Path)
+}
+
+// Identity tells a Unix socket's file from another that took its name since.
+type Identity struct{ dev, ino uint64 }
+
+// Identify gives the identity of the file at a path.
+func Identify(path string) Identity {
+	var st unix.Stat_t
+	if unix.Lstat(path, &st) != nil {
+		return Identity{}
+	}
+	return Identity{st.Dev, st.Ino}
+}
+
+// Remove removes the socket's file, if it is still the one it was.
+func (id Identity) Remove(path string) {
+	if id != (Identity{}) && Identify(path) == id {
+		os.Remove(filepath.Clean(path))
+	}
+}
+
+// lowest is where the descriptors that live long begin.
+const lowest = 256
+
+// Raise moves a descriptor to a high number. Where the limit of open files
+// does not allow that, it stays where it is.
+func Raise(fd int) int {
+	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lowest)
+	if err != nil {
+		return fd
+	}
+	unix.Close(fd)
+	return high
+}
+
+// SetNonblock switches O_NONBLOCK of the open file description, which a
+// child that inherits the descriptor shares.
+func SetNonblock(fd int, on bool) error {
+	return unix.SetNonblock(fd, on)
+}
+
+// TellDestination makes a UDP socket tell which of our addresses a datagram
+// was sent to, so that an answer can come from there on a host with several.
+func TellDestination(fd int, ipv6 bool) error {
+	if ipv6 {
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+	}
+	return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+}

@@ -1,0 +1,185 @@
+// Package spawn runs one program with one descriptor as one user: fork, exec
+// and, when it ends, reaping.
+//
+// A Spec says what the child's world is to be. Prepare turns it into an
+// Image, in which every string and every system call that the child will
+// need lies ready, because a child that shares its parent's memory may
+// neither allocate nor ask Go's runtime for anything. Image.Start then costs
+// one clone and the child's own system calls. Children keeps the table of
+// who runs, and Reap empties it.
+//
+// The order of the child's calls is: signal mask, descriptors, session,
+// limits, priority, umask, root and working directory, supplementary groups,
+// group, user, no_new_privs, exec.
+package spawn
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Rlimit is a resource limit for the child, in setrlimit(2)'s terms.
+type Rlimit struct {
+	Resource int
+	Soft     uint64
+	Hard     uint64
+}
+
+// A Spec is what a child's world is to be. Zero values leave things as the
+// daemon has them.
+type Spec struct {
+	Path string   // the program, an absolute path
+	Args []string // argv, beginning with argv[0]
+	Env  []string // "NAME=value"; Start adds the connection's own
+
+	User       *Account // nil: the daemon's own user
+	Rlimits    []Rlimit
+	Nice       int    // added to the daemon's own; negative needs root
+	Umask      *uint8 // nil: the daemon's own
+	Dir        string // working directory; empty: /
+	Chroot     string // root directory; empty: the daemon's
+	NoNewPrivs bool   // prctl(2), PR_SET_NO_NEW_PRIVS
+}
+
+// An Image is a program made ready to be started, any number of times and by
+// several threads at once.
+type Image struct {
+	spec  Spec
+	path  *byte
+	argv  []*byte // ends with nil
+	envv  []*byte // does not: Start appends
+	steps []step
+}
+
+// A step is one system call of the child, and what an error of it is called.
+// The pointers among its arguments are kept alive by keep.
+type step struct {
+	trap, a1, a2, a3, a4 uintptr
+	keep                 unsafe.Pointer
+	name                 string
+}
+
+// A StepError tells which step towards a running program failed.
+type StepError struct {
+	Step  string // "fork", "setgid 65534", "exec /usr/sbin/in.tftpd"
+	Errno syscall.Errno
+}
+
+func (e *StepError) Error() string {
+	s := e.Step + ": " + e.Errno.Error()
+	switch {
+	case e.Errno == syscall.ENOEXEC:
+		s += " (neither a program nor a script that begins with #!)"
+	case e.Errno == syscall.EAGAIN:
+		s += " (RLIMIT_NPROC of the user, or the pids limit of the daemon's cgroup)"
+	}
+	return s
+}
+
+func (e *StepError) Unwrap() error { return e.Errno }
+
+// Temporary tells whether the host was short of something, so that the same
+// start may work in a moment.
+func (e *StepError) Temporary() bool {
+	switch e.Errno {
+	case syscall.EAGAIN, syscall.ENOMEM, syscall.ENFILE, syscall.EMFILE, syscall.ETXTBSY:
+		return true
+	}
+	return false
+}
+
+// Prepare makes an image of a spec. It fails for strings that C cannot hold.
+func Prepare(spec Spec) (*Image, error) {
+	if spec.Dir == "" {
+		spec.Dir = "/"
+	}
+	im := &Image{spec: spec}
+	var err error
+	if im.path, err = unix.BytePtrFromString(spec.Path); err != nil {
+		return nil, fmt.Errorf("program %q: %w", spec.Path, err)
+	}
+	if im.argv, err = cStrings(spec.Args, 1); err != nil {
+		return nil, fmt.Errorf("arguments of %s: %w", spec.Path, err)
+	}
+	if im.envv, err = cStrings(spec.Env, 0); err != nil {
+		return nil, fmt.Errorf("environment of %s: %w", spec.Path, err)
+	}
+	if im.steps, err = steps(&im.spec); err != nil {
+		return nil, err
+	}
+	return im, nil
+}
+
+// cStrings copies strings into one block of memory with a NUL after each.
+func cStrings(list []string, extra int) ([]*byte, error) {
+	block, err := unix.ByteSliceFromString(strings.Join(list, ""))
+	if err != nil {
+		return nil, err
+	}
+	block = make([]byte, len(block)-1+len(list))
+	pointers := make([]*byte, 0, len(list)+extra)
+	for _, s := range list {
+		copy(block, s)
+		pointers = append(pointers, &block[0])
+		block = block[len(s)+1:]
+	}
+	return pointers[:len(list)+extra], nil
+}
+
+// steps lists the calls between the descriptors and the exec.
+func steps(spec *Spec) ([]step, error) {
+	var list []step
+	add := func(name string, trap, a1, a2, a3 uintptr, keep unsafe.Pointer) {
+		list = append(list, step{trap: trap, a1: a1, a2: a2, a3: a3, keep: keep, name: name})
+	}
+	add("setsid", unix.SYS_SETSID, 0, 0, 0, nil)
+	for i := range spec.Rlimits {
+		l := &spec.Rlimits[i]
+		p := unsafe.Pointer(&l.Soft)
+		add(fmt.Sprintf("setrlimit %d", l.Resource), unix.SYS_PRLIMIT64, 0, uintptr(l.Resource), uintptr(p), p)
+	}
+	if spec.Nice != 0 {
+		now, err := unix.Getpriority(unix.PRIO_PROCESS, 0) // the kernel's form: 20-nice
+		if err != nil {
+			return nil, fmt.Errorf("getpriority: %w", err)
+		}
+		add(fmt.Sprintf("nice %d", spec.Nice), unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(20-now+spec.Nice), nil)
+	}
+	if spec.Umask != nil {
+		add("umask", unix.SYS_UMASK, uintptr(*spec.Umask), 0, 0, nil)
+	}
+	if spec.Chroot != "" {
+		if err := addPath(&list, "chroot", unix.SYS_CHROOT, spec.Chroot); err != nil {
+			return nil, err
+		}
+	}
+	if err := addPath(&list, "chdir", unix.SYS_CHDIR, spec.Dir); err != nil {
+		return nil, err
+	}
+	if u := spec.User; u != nil {
+		var first unsafe.Pointer
+		if len(u.Groups) > 0 {
+			first = unsafe.Pointer(&u.Groups[0])
+		}
+		add(fmt.Sprint("setgroups ", u.Groups), unix.SYS_SETGROUPS, uintptr(len(u.Groups)), uintptr(first), 0, first)
+		add(fmt.Sprintf("setgid %d", u.GID), unix.SYS_SETGID, uintptr(u.GID), 0, 0, nil)
+		add(fmt.Sprintf("setuid %d", u.UID), unix.SYS_SETUID, uintptr(u.UID), 0, 0, nil)
+	}
+	if spec.NoNewPrivs {
+		add("no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, nil)
+	}
+	return list, nil
+}
+
+func addPath(list *[]step, name string, trap uintptr, path string) error {
+	p, err := unix.BytePtrFromString(path)
+	if err != nil {
+		return fmt.Errorf("%s %q: %w", name, path, err)
+	}
+	*list = append(*list, step{trap: trap, a1: uintptr(unsafe.Pointer(p)), keep: unsafe.Pointer(p), name: name + " " + path})
+	return nil
+}

@@ -1,0 +1,51 @@
+package spawn
+
+import (
+	"strings"
+	"unsafe"
+)
+
+// A Scratch is what one worker needs to start programs without allocating:
+// room for the variables of one connection and for the call itself. It must
+// not be used by two goroutines at once.
+type Scratch struct {
+	launch launch
+	text   []byte // the variables, each with its NUL
+	starts []int  // where in text each begins
+	envv   []*byte
+}
+
+// Reset forgets the variables of the connection before.
+func (s *Scratch) Reset() { s.text, s.starts = s.text[:0], s.starts[:0] }
+
+// Var begins a variable and gives the buffer to append its value to; the
+// result goes to Done.
+func (s *Scratch) Var(name string) []byte {
+	s.starts = append(s.starts, len(s.text))
+	s.text = append(s.text, name...)
+	return append(s.text, '=')
+}
+
+// Done ends the variable that Var began.
+func (s *Scratch) Done(text []byte) { s.text = append(text, 0) }
+
+// environment gives an envp of the image's variables and the connection's.
+func (s *Scratch) environment(base []*byte) **byte {
+	s.envv = append(s.envv[:0], base...)
+	for _, at := range s.starts {
+		s.envv = append(s.envv, &s.text[at])
+	}
+	s.envv = append(s.envv, nil)
+	return unsafe.SliceData(s.envv)
+}
+
+// strings gives the same as Go strings, for the portable way.
+func (s *Scratch) strings(base []string) []string {
+	env := append([]string{}, base...)
+	for _, v := range strings.Split(string(s.text), "\x00") {
+		if v != "" {
+			env = append(env, v)
+		}
+	}
+	return env
+}

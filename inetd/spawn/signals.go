@@ -1,0 +1,32 @@
+package spawn
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// sigaction is the kernel's struct sigaction, with the room that any
+// architecture wants.
+type sigaction struct {
+	handler uintptr
+	rest    [4]uint64
+}
+
+// DefaultSignals stops ignoring the signals that the process was started
+// with as ignored (nohup, a shell's background job), so that its children do
+// not inherit that. It also tells the kernel that nobody wants to hear of
+// SIGCHLD: the reaper waits in wait4(2), and a thousand exits need not
+// interrupt a thousand times. Call it once, at start, behind
+// os/signal.Notify.
+func DefaultSignals() {
+	for sig := uintptr(1); sig <= 64; sig++ {
+		var now, none sigaction
+		if _, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, 0, uintptr(unsafe.Pointer(&now)), 8, 0, 0); e != 0 {
+			continue
+		}
+		if now.handler == 1 || sig == uintptr(unix.SIGCHLD) { // SIG_IGN
+			unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
+		}
+	}
+}

@@ -1,0 +1,199 @@
+//go:build (amd64 || arm64) && !portable
+
+package spawn
+
+// This file is the one place that goes around Go's runtime, because forking
+// is what this program exists for. syscall.ForkExec makes a pipe to learn
+// whether the exec worked; a child that shares the parent's memory
+// (CLONE_VM|CLONE_VFORK) leaves its error there, and every step of the
+// child's world is a plain system call in it.
+//
+// What must hold: the child runs on the stack of the parent's sleeping
+// thread, so it may not grow that stack, allocate, or return; it makes raw
+// system calls and ends. runtime_BeforeFork and runtime_AfterFork (package
+// syscall says that they may be linked to by name) block signals and turn
+// any growth of the stack into a crash. CLONE_CLEAR_SIGHAND gives the child
+// default signal actions at once, so that no handler of Go's ever runs in
+// it. TestChildWorld and TestStepErrors would catch its breaking; the tests
+// run with the race detector, too.
+//
+// Descriptors: with CLONE_FILES the child begins in the parent's table and
+// leaves it by close_range(fd+1, CLOSE_RANGE_UNSHARE), which copies only the
+// descriptors up to fd. Start thus costs the same on a host with five
+// thousand listening sockets, as long as connections have low numbers
+// (package socket sees to that).
+
+import (
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+//go:linkname beforeFork syscall.runtime_BeforeFork
+func beforeFork()
+
+//go:linkname afterFork syscall.runtime_AfterFork
+func afterFork()
+
+//go:linkname afterForkInChild syscall.runtime_AfterForkInChild
+func afterForkInChild()
+
+//go:noescape
+func vfork(trap, a1, a2 uintptr) (r1, errno uintptr)
+
+// cloneArgs is struct clone_args of clone3(2), version 0.
+type cloneArgs struct {
+	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls uint64
+}
+
+const cloneClearSighand = 1 << 32 // Linux 5.5
+
+var modernClone = cloneArgs{
+	flags:      unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_FILES | cloneClearSighand,
+	exitSignal: uint64(unix.SIGCHLD),
+}
+
+// oldKernel is set once clone3 or close_range turned out to be missing, or to
+// be kept from us by a seccomp filter.
+var oldKernel atomic.Bool
+
+var emptySet [1]uint64
+
+// A launch is all that a child reads and writes in its parent's memory.
+type launch struct {
+	path  *byte
+	argv  **byte
+	envv  **byte
+	steps []step
+	fd    uintptr
+	old   bool // plain clone, which keeps handlers and copies the table
+
+	failed int // the child's: the step that failed
+	errno  uintptr
+}
+
+// The steps that every child takes, as launch.failed counts them; those of
+// the image come behind.
+const (
+	stepFork = iota
+	stepUnshare
+	stepMask
+	stepDup
+	stepExec
+	stepOwn
+)
+
+var stepNames = [stepOwn]string{"fork", "close_range", "sigprocmask", "dup", "exec"}
+
+// start runs the program with fd as its descriptors 0, 1 and 2. It gives the
+// pid of a running program, or an error, which is a *StepError, and the pid
+// of what ended before it became the program, if that came so far.
+func (im *Image) start(fd int, s *Scratch) (int, error) {
+	l := &s.launch
+	l.path, l.argv, l.steps, l.fd = im.path, &im.argv[0], im.steps, uintptr(fd)
+	l.envv = s.environment(im.envv)
+	for {
+		l.old, l.failed, l.errno = oldKernel.Load(), stepFork, 0
+		pid, errno := forkExec(l)
+		if errno != 0 {
+			pid, l.failed, l.errno = 0, stepFork, errno
+		}
+		if l.errno == 0 {
+			return int(pid), nil
+		}
+		if !l.old && l.missing() {
+			oldKernel.Store(true)
+			continue
+		}
+		return int(pid), im.stepError(l)
+	}
+}
+
+// missing tells whether the kernel does not know the calls that a start
+// begins with, or a seccomp filter refuses them.
+func (l *launch) missing() bool {
+	switch unix.Errno(l.errno) {
+	case unix.ENOSYS, unix.EINVAL, unix.EPERM:
+		return l.failed == stepFork || l.failed == stepUnshare
+	}
+	return false
+}
+
+func (im *Image) stepError(l *launch) error {
+	e := &StepError{Errno: syscall.Errno(l.errno)}
+	switch {
+	case l.failed >= stepOwn:
+		e.Step = im.steps[l.failed-stepOwn].name
+	case l.failed == stepExec:
+		e.Step = "exec " + im.spec.Path
+	default:
+		e.Step = stepNames[l.failed]
+	}
+	return e
+}
+
+// forkExec clones and, in the child, goes to child, which does not return.
+// The parent reads nothing after the call that the child could have changed
+// on the shared stack but what vfork itself returned.
+//
+//go:norace
+//go:noinline
+//go:nocheckptr
+func forkExec(l *launch) (pid, errno uintptr) {
+	beforeFork()
+	if l.old {
+		pid, errno = vfork(unix.SYS_CLONE, unix.CLONE_VM|unix.CLONE_VFORK|uintptr(unix.SIGCHLD), 0)
+	} else {
+		pid, errno = vfork(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&modernClone)), unsafe.Sizeof(modernClone))
+	}
+	if errno != 0 || pid != 0 {
+		afterFork()
+		return pid, errno
+	}
+	child(l)
+	return 0, 0 // not reached
+}
+
+// child makes the child's world and execs.
+//
+//go:norace
+//go:nosplit
+//go:noinline
+//go:nocheckptr
+func child(l *launch) {
+	var e syscall.Errno
+	if l.old {
+		afterForkInChild()
+	} else {
+		l.failed = stepUnshare
+		if _, _, e = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, l.fd+1, 1<<32-1, unix.CLOSE_RANGE_UNSHARE); e != 0 {
+			goto fail
+		}
+	}
+	l.failed = stepMask
+	if _, _, e = syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&emptySet)), 0, 8, 0, 0); e != 0 {
+		goto fail
+	}
+	l.failed = stepDup
+	for to := uintptr(0); to < 3; to++ {
+		if _, _, e = syscall.RawSyscall(unix.SYS_DUP3, l.fd, to, 0); e != 0 {
+			goto fail
+		}
+	}
+	for i := range l.steps {
+		s := &l.steps[i]
+		l.failed = stepOwn + i
+		if _, _, e = syscall.RawSyscall6(s.trap, s.a1, s.a2, s.a3, s.a4, 0, 0); e != 0 {
+			goto fail
+		}
+	}
+	l.failed = stepExec
+	_, _, e = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(l.path)), uintptr(unsafe.Pointer(l.argv)), uintptr(unsafe.Pointer(l.envv)))
+fail:
+	l.errno = uintptr(e)
+	for {
+		syscall.RawSyscall(unix.SYS_EXIT_GROUP, 127, 0, 0)
+	}
+}

@@ -1,0 +1,168 @@
+// Package syslog writes the daemon's log: to stderr in the foreground, to
+// /dev/log else.
+//
+// Whoever logs never waits. Lines go into a buffer of bounded size, and one
+// goroutine carries them out; what does not fit is counted, and the count is
+// logged when there is room again. While a syslog daemon is gone, lines wait,
+// and it is looked for again after a second, two, four, at last sixteen.
+package syslog
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Priority is a severity of RFC 5424, section 6.2.1.
+type Priority int
+
+// The severities that we use.
+const (
+	Err     Priority = 3
+	Warning Priority = 4
+	Notice  Priority = 5
+	Info    Priority = 6
+	Debug   Priority = 7
+)
+
+const facilityDaemon = 3 << 3
+
+// limit is how many bytes may wait to be written.
+const limit = 1 << 20
+
+// A Logger takes lines. Its methods may be called by any goroutine.
+type Logger struct {
+	ident string
+	out   sink
+
+	mu      sync.Mutex
+	wake    sync.Cond // lines wait, or Close was called
+	idle    sync.Cond // nothing waits and nothing is being written
+	waiting []byte    // records: each ends with a newline
+	writing bool
+	lost    int
+	second  int64  // the time that prefix was made for
+	prefix  []byte // of stderr lines: "Nov 23 15:04:05 inetd[812]: "
+}
+
+// A sink writes a batch of records. It gives back what could not be written
+// yet, to be tried again.
+type sink interface {
+	write(batch []byte) (rest []byte)
+	// header appends what stands before a line's text.
+	header(l *Logger, b []byte, p Priority) []byte
+}
+
+// New gives a logger to stderr, or to syslog.
+func New(ident string, toStderr bool) *Logger {
+	l := &Logger{ident: ident}
+	l.wake.L, l.idle.L = &l.mu, &l.mu
+	switch {
+	case !toStderr:
+		l.out = &socketSink{path: "/dev/log", fd: -1}
+	case isJournal(os.Getenv("JOURNAL_STREAM"), 2):
+		l.out = journalSink{}
+	default:
+		l.out = stderrSink{}
+	}
+	go l.carry()
+	return l
+}
+
+// Printf logs a line.
+func (l *Logger) Printf(p Priority, format string, args ...any) {
+	l.Write(p, fmt.Appendf(nil, format, args...))
+}
+
+// Write logs a line that is made already. It keeps nothing of it.
+func (l *Logger) Write(p Priority, text []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting)+len(text) > limit {
+		l.lost++
+		return
+	}
+	if l.lost > 0 {
+		l.record(Warning, fmt.Appendf(nil, "%d log lines lost: they came faster than they could be written", l.lost))
+		l.lost = 0
+	}
+	l.record(p, text)
+	if !l.writing {
+		l.wake.Signal()
+	}
+}
+
+// record appends one line, with control characters made visible, so that
+// nobody can forge a second one.
+func (l *Logger) record(p Priority, text []byte) {
+	l.waiting = l.out.header(l, l.waiting, p)
+	for _, c := range text {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			l.waiting = fmt.Appendf(l.waiting, `\x%02x`, c)
+			continue
+		}
+		l.waiting = append(l.waiting, c)
+	}
+	l.waiting = append(l.waiting, '\n')
+}
+
+// Flush waits until all is written, or a second has passed: a log that is
+// gone must not keep the daemon from ending.
+func (l *Logger) Flush() {
+	done := make(chan struct{})
+	go func() {
+		l.mu.Lock()
+		for l.writing || len(l.waiting) > 0 {
+			l.idle.Wait()
+		}
+		l.mu.Unlock()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Second):
+	}
+}
+
+// carry writes what waits, a batch at a time.
+func (l *Logger) carry() {
+	var batch []byte
+	pause := time.Second
+	l.mu.Lock()
+	for {
+		for len(l.waiting) == 0 {
+			l.idle.Broadcast()
+			l.wake.Wait()
+		}
+		batch, l.waiting = l.waiting, batch[:0]
+		l.writing = true
+		l.mu.Unlock()
+		rest := l.out.write(batch)
+		if len(rest) == len(batch) {
+			time.Sleep(pause)
+			pause = min(2*pause, 16*time.Second)
+		} else {
+			pause = time.Second
+		}
+		l.mu.Lock()
+		l.writing = false
+		if len(rest) > 0 {
+			l.waiting = append(append([]byte{}, rest...), l.waiting...)
+		}
+		if cap(batch) > 1<<16 {
+			batch = nil // a burst is over: give its memory back
+		}
+	}
+}
+
+// isJournal tells whether a descriptor is the journal's stream, as
+// JOURNAL_STREAM names it (systemd.exec(5)).
+func isJournal(stream string, fd int) bool {
+	var st unix.Stat_t
+	return stream != "" && unix.Fstat(fd, &st) == nil &&
+		stream == strconv.FormatUint(st.Dev, 10)+":"+strconv.FormatUint(st.Ino, 10)
+}

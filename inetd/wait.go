@@ -1,0 +1,139 @@
+package inetd
+
+import (
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"goinetd/config"
+	"goinetd/inetd/admit"
+	"goinetd/inetd/socket"
+	"goinetd/inetd/syslog"
+)
+
+// lend starts the program of a service that gets the socket itself: wait,
+// and datagrams of either kind. It is entered with s.mu held and leaves it
+// unlocked.
+//
+// A wait service's socket is not watched while the program runs; when that
+// ends, exits.go watches it again, and what is still queued starts it anew.
+func (s *Server) lend(w *worker, l *listener) {
+	c := client{fd: -1, l: l, svc: l.svc, def: l.svc.def}
+	switch c.svc.gate.Reserve(c.def.limits, s.now()) {
+	case admit.Full: // nowait datagrams, or a wait service with two addresses
+		s.fill(c.svc)
+		s.mu.Unlock()
+		return
+	case admit.Looping:
+		s.loop(c.svc)
+		s.mu.Unlock()
+		return
+	}
+	t := task{svc: c.svc, def: c.def, lent: l, since: s.now()}
+	if c.def.conf.Wait {
+		s.turn(l, lent)
+	}
+	l.busy++
+	s.mu.Unlock()
+
+	if c.def.success&config.LogHost != 0 || c.def.failure&config.LogHost != 0 {
+		c.from = firstSender(l)
+	}
+	t.from = c.from
+	w.scratch.Reset()
+	err := s.startLent(w, l.fd, c.def, t)
+
+	s.mu.Lock()
+	l.busy--
+	s.closeIdle(l)
+	if err == nil {
+		l.failures = 0
+		s.mu.Unlock()
+		return
+	}
+	s.release(c.svc, netip.AddrPort{})
+	// What it was to be started for is still queued, so it waits a little
+	// longer each time.
+	l.failures++
+	switch {
+	case l.orphan:
+		s.turn(l, closed)
+	case l.state == lent || l.state == watching:
+		s.pause(l, min(time.Duration(l.failures), 10)*time.Second)
+	}
+	s.mu.Unlock()
+	s.fail(w, &c, err.Error())
+}
+
+// startLent starts a program on a copy of the socket with a low number,
+// which makes a cheaper fork (package spawn).
+func (s *Server) startLent(w *worker, fd int, def *definition, t task) error {
+	low, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(low)
+	return s.start(w, def, low, t)
+}
+
+// firstSender looks at who sent the first datagram that is queued, without
+// taking it.
+func firstSender(l *listener) netip.AddrPort {
+	if l.Type != config.Dgram {
+		return netip.AddrPort{}
+	}
+	_, sa, err := unix.Recvfrom(l.fd, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return socket.AddrPort(sa)
+}
+
+// loop closes a service that was started as often within a minute as it may,
+// and gives it back after a rest. Clients are told by a refused connection,
+// not kept waiting; systemd's sockets are not ours to close, theirs wait.
+// s.mu is held.
+func (s *Server) loop(svc *service) {
+	if svc.rest != nil {
+		return
+	}
+	s.log.Printf(syslog.Err, "%s server failing (looping), service terminated: %d starts within a minute; back at %s (the limit is nowait.%d or -R %d; 0 is none)",
+		svc.def.name, svc.gate.Starts(), time.Now().Add(s.o.Rest).Format(time.TimeOnly), svc.def.limits.PerMinute, svc.def.limits.PerMinute)
+	for _, l := range svc.listeners {
+		if l.state != lent {
+			s.turn(l, resting)
+		}
+	}
+	svc.rest = time.AfterFunc(s.o.Rest, func() {
+		s.mu.Lock()
+		s.rested(svc)
+		s.mu.Unlock()
+		s.openAll()
+	})
+}
+
+// rested gives a service back that was looping. s.mu is held; the caller
+// opens what is to be opened.
+func (s *Server) rested(svc *service) {
+	if svc.rest == nil {
+		return
+	}
+	svc.rest.Stop()
+	svc.rest = nil
+	svc.gate.Forgive()
+	if s.services[svc.key] != svc {
+		return
+	}
+	s.log.Printf(syslog.Notice, "%s server looped and is back", svc.def.name)
+	for _, l := range svc.listeners {
+		if l.state != resting {
+			continue
+		}
+		if l.fd >= 0 {
+			s.turn(l, watching)
+		} else {
+			s.turn(l, opening)
+		}
+	}
+}
