@@ -42,6 +42,7 @@ type Options struct {
 	Backlog   int                 // of listen(2); 0: 4096
 	Rest      time.Duration       // how long a looping service is closed; 0: ten minutes
 	Inherited []*socket.Inherited // sockets that systemd opened
+	Session   bool                // programs get a session of their own, away from our terminal
 	Debug     bool                // log each step
 }
 

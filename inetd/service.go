@@ -68,7 +68,7 @@ func (s *Server) define(conf *config.Service, accounts *spawn.Accounts) (*defini
 		return fail(fmt.Sprintf("add the %s, or correct %s", what, conf.Field(what)), err)
 	}
 	if conf.Internal == "" {
-		spec := spawn.Spec{Path: conf.Server, Args: conf.Args, Env: s.o.Environ, Rlimits: originalNofile()}
+		spec := spawn.Spec{Path: conf.Server, Args: conf.Args, Env: s.o.Environ, Session: s.o.Session, Rlimits: originalNofile()}
 		if s.root {
 			spec.User = account
 		}

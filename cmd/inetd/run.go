@@ -46,7 +46,7 @@ func run(o *options, background *parent) int {
 	}
 	seconds, _ := strconv.Atoi(looped)
 	server, err := inetd.New(inetd.Options{Log: log, Environ: environ, Backlog: o.backlog, Rest: time.Duration(seconds) * time.Second,
-		Inherited: socket.FromSystemd(), Debug: o.debug})
+		Inherited: socket.FromSystemd(), Session: hasTerminal(), Debug: o.debug})
 	if err == nil {
 		problems, err = server.Start(services, problems)
 	}
@@ -96,6 +96,18 @@ func settle() {
 	unix.CloseRange(3, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC)
 	unix.Umask(unix.Umask(0o022) | 0o022)
 	os.Chdir("/")
+}
+
+// hasTerminal tells whether we have a controlling terminal. Our programs are
+// then to have sessions of their own, out of the reach of its ^C; without one
+// a process group does, which is cheaper: with SCHED_AUTOGROUP each session
+// is a scheduling group that the kernel makes and takes apart.
+func hasTerminal() bool {
+	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err == nil
 }
 
 // lock takes the pidfile, if there is to be one.

@@ -26,7 +26,6 @@ type Children[T any] struct {
 type Exit struct {
 	PID    int
 	Status unix.WaitStatus
-	CPU    time.Duration // user and system time that it and its waited-for children used
 }
 
 // Start runs im with fd as its descriptors 0, 1 and 2. started is called
@@ -84,24 +83,35 @@ func (c *Children[T]) Each(f func(pid int, tag T)) {
 	}
 }
 
+// breath is how long exits gather after some were collected. The first one
+// behind a silence is seen at once; to wake up for each of ten thousand in a
+// second would cost a tenth of the host.
+const breath = time.Millisecond
+
 // Reap collects every child of the process as it ends, for as long as there
 // are any, and calls ended for those of the table. It gives up its thread to
 // the kernel while it waits: there is one reaper, and no thread per child.
 func (c *Children[T]) Reap(ended func(Exit, T)) {
-	for {
-		var e Exit
-		var use unix.Rusage
-		pid, err := unix.Wait4(-1, &e.Status, 0, &use)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
+	var e Exit
+	var last time.Time
+	var err error
+	for options := 0; ; {
+		e.PID, err = unix.Wait4(-1, &e.Status, options, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
 			return // ECHILD
-		}
-		e.PID = pid
-		e.CPU = time.Duration(use.Utime.Nano() + use.Stime.Nano())
-		if tag, ours := c.reaped(e); ours {
-			ended(e, tag)
+		case e.PID == 0: // no more of this moment
+			if gather := breath - time.Since(last); gather > 0 {
+				time.Sleep(gather)
+			}
+			last = time.Now()
+			options = 0
+		default:
+			options = unix.WNOHANG
+			if tag, ours := c.reaped(e); ours {
+				ended(e, tag)
+			}
 		}
 	}
 }

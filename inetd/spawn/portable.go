@@ -18,11 +18,15 @@ func (im *Image) start(fd int, s *Scratch) (int, error) {
 	if len(spec.Rlimits) > 0 && !onlyNofile(spec.Rlimits) || spec.Nice != 0 || spec.Umask != nil || spec.NoNewPrivs {
 		return 0, &StepError{Step: "limits of " + spec.Path, Errno: syscall.ENOTSUP}
 	}
+	dir := spec.Dir
+	if dir == "" && spec.Chroot != "" {
+		dir = "/"
+	}
 	attr := &syscall.ProcAttr{
-		Dir:   spec.Dir,
+		Dir:   dir,
 		Env:   s.strings(spec.Env),
 		Files: []uintptr{uintptr(fd), uintptr(fd), uintptr(fd)},
-		Sys:   &syscall.SysProcAttr{Setsid: true, Chroot: spec.Chroot},
+		Sys:   &syscall.SysProcAttr{Setsid: spec.Session, Setpgid: !spec.Session, Chroot: spec.Chroot},
 	}
 	if u := spec.User; u != nil {
 		attr.Sys.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}

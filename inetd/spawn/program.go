@@ -40,7 +40,8 @@ type Spec struct {
 	Rlimits    []Rlimit
 	Nice       int    // added to the daemon's own; negative needs root
 	Umask      *uint8 // nil: the daemon's own
-	Dir        string // working directory; empty: /
+	Session    bool   // setsid(2); else a process group of its own
+	Dir        string // working directory; empty: the daemon's
 	Chroot     string // root directory; empty: the daemon's
 	NoNewPrivs bool   // prctl(2), PR_SET_NO_NEW_PRIVS
 }
@@ -94,9 +95,6 @@ func (e *StepError) Temporary() bool {
 
 // Prepare makes an image of a spec. It fails for strings that C cannot hold.
 func Prepare(spec Spec) (*Image, error) {
-	if spec.Dir == "" {
-		spec.Dir = "/"
-	}
 	im := &Image{spec: spec}
 	var err error
 	if im.path, err = unix.BytePtrFromString(spec.Path); err != nil {
@@ -136,7 +134,11 @@ func steps(spec *Spec) ([]step, error) {
 	add := func(name string, trap, a1, a2, a3 uintptr, keep unsafe.Pointer) {
 		list = append(list, step{trap: trap, a1: a1, a2: a2, a3: a3, keep: keep, name: name})
 	}
-	add("setsid", unix.SYS_SETSID, 0, 0, 0, nil)
+	if spec.Session {
+		add("setsid", unix.SYS_SETSID, 0, 0, 0, nil)
+	} else {
+		add("setpgid", unix.SYS_SETPGID, 0, 0, 0, nil)
+	}
 	for i := range spec.Rlimits {
 		l := &spec.Rlimits[i]
 		p := unsafe.Pointer(&l.Soft)
@@ -157,8 +159,14 @@ func steps(spec *Spec) ([]step, error) {
 			return nil, err
 		}
 	}
-	if err := addPath(&list, "chdir", unix.SYS_CHDIR, spec.Dir); err != nil {
-		return nil, err
+	dir := spec.Dir
+	if dir == "" && spec.Chroot != "" {
+		dir = "/"
+	}
+	if dir != "" {
+		if err := addPath(&list, "chdir", unix.SYS_CHDIR, dir); err != nil {
+			return nil, err
+		}
 	}
 	if u := spec.User; u != nil {
 		var first unsafe.Pointer

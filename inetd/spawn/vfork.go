@@ -10,12 +10,18 @@ package spawn
 //
 // What must hold: the child runs on the stack of the parent's sleeping
 // thread, so it may not grow that stack, allocate, or return; it makes raw
-// system calls and ends. runtime_BeforeFork and runtime_AfterFork (package
-// syscall says that they may be linked to by name) block signals and turn
-// any growth of the stack into a crash. CLONE_CLEAR_SIGHAND gives the child
-// default signal actions at once, so that no handler of Go's ever runs in
-// it. TestChildWorld and TestStepErrors would catch its breaking; the tests
-// run with the race detector, too.
+// system calls and ends. The functions that it runs are nosplit, which the
+// linker proves down to the last call. No handler of Go's may run in it:
+// CLONE_CLEAR_SIGHAND gives it default signal actions from its birth. So the
+// signals need not be blocked around the clone, which would also make the
+// kernel queue a SIGCHLD for every exit that falls into it.
+//
+// Where the kernel is older (before 5.9) or a seccomp filter keeps clone3
+// from us, runtime_BeforeFork and its companions, which package syscall says
+// may be linked to by name, do what syscall.ForkExec does.
+//
+// TestChildWorld and TestStepErrors would catch its breaking; the tests run
+// with the race detector, too.
 //
 // Descriptors: with CLONE_FILES the child begins in the parent's table and
 // leaves it by close_range(fd+1, CLOSE_RANGE_UNSHARE), which copies only the
@@ -96,7 +102,11 @@ func (im *Image) start(fd int, s *Scratch) (int, error) {
 	l.envv = s.environment(im.envv)
 	for {
 		l.old, l.failed, l.errno = oldKernel.Load(), stepFork, 0
-		pid, errno := forkExec(l)
+		fork := forkExec
+		if l.old {
+			fork = forkExecOld
+		}
+		pid, errno := fork(l)
 		if errno != 0 {
 			pid, l.failed, l.errno = 0, stepFork, errno
 		}
@@ -142,16 +152,27 @@ func (im *Image) stepError(l *launch) error {
 //go:noinline
 //go:nocheckptr
 func forkExec(l *launch) (pid, errno uintptr) {
-	beforeFork()
-	if l.old {
-		pid, errno = vfork(unix.SYS_CLONE, unix.CLONE_VM|unix.CLONE_VFORK|uintptr(unix.SIGCHLD), 0)
-	} else {
-		pid, errno = vfork(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&modernClone)), unsafe.Sizeof(modernClone))
+	pid, errno = vfork(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&modernClone)), unsafe.Sizeof(modernClone))
+	if errno != 0 || pid != 0 {
+		return pid, errno
 	}
+	child(l)
+	return 0, 0 // not reached
+}
+
+// forkExecOld is forkExec for kernels without clone3.
+//
+//go:norace
+//go:noinline
+//go:nocheckptr
+func forkExecOld(l *launch) (pid, errno uintptr) {
+	beforeFork()
+	pid, errno = vfork(unix.SYS_CLONE, unix.CLONE_VM|unix.CLONE_VFORK|uintptr(unix.SIGCHLD), 0)
 	if errno != 0 || pid != 0 {
 		afterFork()
 		return pid, errno
 	}
+	afterForkInChild()
 	child(l)
 	return 0, 0 // not reached
 }
@@ -164,9 +185,7 @@ func forkExec(l *launch) (pid, errno uintptr) {
 //go:nocheckptr
 func child(l *launch) {
 	var e syscall.Errno
-	if l.old {
-		afterForkInChild()
-	} else {
+	if !l.old {
 		l.failed = stepUnshare
 		if _, _, e = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, l.fd+1, 1<<32-1, unix.CLOSE_RANGE_UNSHARE); e != 0 {
 			goto fail
