@@ -421,7 +421,7 @@ func program(s *Service, path string, args []string) *bad {
 	if slices.ContainsFunc(args, func(a string) bool { return strings.ContainsRune(a, 0) }) || strings.ContainsRune(path, 0) {
 		return badf("remove it", "a NUL byte cannot be part of an argument")
 	}
-	s.Server, s.Args = path, args
+	s.Server, s.Args = path, slices.Clone(args)
 	if len(args) == 0 {
 		s.Args = []string{filepath.Base(path)}
 	}

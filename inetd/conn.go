@@ -46,7 +46,7 @@ func (s *Server) serve(w *worker, c *client) {
 		w.startLine(c.def, 0, c.from)
 		s.log.Write(syslog.Info, w.line)
 	}
-	k := &conn{s: s, fd: socket.Raise(c.fd), stream: builtin.NewStream(c.def.conf.Internal),
+	k := &conn{s: s, fd: socket.Raise(c.fd), stream: builtin.NewStream(c.def.internal),
 		svc: c.svc, def: c.def, l: c.l, from: c.from, since: s.now()}
 	if _, mux := k.stream.(*builtin.Mux); mux {
 		k.limit(muxLimit)
@@ -181,7 +181,7 @@ func (k *conn) mux(w *worker) {
 	}
 	k.letGo()
 	k.release()
-	if c.def.conf.MuxPlus {
+	if c.def.muxPlus {
 		send(c.fd, []byte(builtin.Accepted))
 	}
 	s.spawn(w, &c)
@@ -216,7 +216,7 @@ func (s *Server) muxNames() []string {
 	defer s.mu.Unlock()
 	var names []string
 	for _, svc := range s.mux {
-		names = append(names, svc.def.conf.Mux)
+		names = append(names, svc.def.mux)
 	}
 	slices.Sort(names)
 	return names

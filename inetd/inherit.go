@@ -25,7 +25,7 @@ func (in *inheritance) close() {
 func (s *Server) placed(d *definition) []place {
 	var named []place
 	for _, in := range s.inherited {
-		if !in.dead && in.Name == d.name && in.Address.Type == d.conf.SocketType && len(d.places) > 0 &&
+		if !in.dead && in.Name == d.name && in.Address.Type == d.kind && len(d.places) > 0 &&
 			in.Address.Network == d.places[0].Network {
 			named = append(named, place{Address: in.Address, mapped: d.places[0].mapped, inherited: in})
 		}

@@ -94,19 +94,17 @@ func (s *Server) watch(l *listener) {
 // whose socket one worker empties. A program of a nowait UDP service shares
 // the socket with us, so only a new datagram is an event.
 func (l *listener) events() uint32 {
-	conf := l.svc.def.conf
 	switch {
-	case conf.Wait, l.builtinDatagrams():
+	case l.svc.def.wait, l.builtinDatagrams():
 		return unix.EPOLLIN | unix.EPOLLONESHOT
-	case !socket.Accepts(conf.SocketType):
+	case !socket.Accepts(l.Type):
 		return unix.EPOLLIN | unix.EPOLLET
 	}
 	return unix.EPOLLIN
 }
 
 func (l *listener) builtinDatagrams() bool {
-	conf := l.svc.def.conf
-	return conf.Internal != "" && conf.SocketType == config.Dgram
+	return l.svc.def.internal != "" && l.Type == config.Dgram
 }
 
 // dualInherited tells of a socket of systemd's that takes IPv4 clients in
@@ -149,7 +147,7 @@ func (l *listener) ready(w *worker) {
 // answer serves a UDP socket of our own. It is entered with s.mu held.
 func (s *Server) answer(w *worker, l *listener) {
 	l.busy++
-	name := l.svc.def.conf.Internal
+	name := l.svc.def.internal
 	s.mu.Unlock()
 	w.datagrams.Serve(l.fd, name, s.refusedPort)
 	s.mu.Lock()

@@ -35,7 +35,7 @@ func (s *Server) openAll() []config.Problem {
 	s.mu.Unlock()
 	var problems []config.Problem
 	tell := func(r refusal, sev config.Severity, hint string) {
-		p := r.l.svc.def.conf.Problem(sev, hint, "%v%s", r.err, takenBy(r))
+		p := r.l.svc.def.problem(sev, hint, "%v%s", r.err, takenBy(r))
 		s.Report(p)
 		problems = append(problems, p)
 	}
@@ -105,7 +105,7 @@ func (s *Server) open(l *listener) error {
 	if l.inherited != nil {
 		l.fd, l.inherited.listener = l.inherited.FD, l
 	} else {
-		fd, err := socket.Open(l.Address, l.svc.def.open)
+		fd, err := socket.Open(l.Address, *l.svc.def.open)
 		if err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func (s *Server) discard(l *listener) {
 		}
 	}
 	if len(svc.listeners) == 0 {
-		delete(s.services, svc.key)
+		delete(s.services, svc.def.key)
 	}
 }
 

@@ -3,11 +3,11 @@ package inetd
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"goinetd/config"
 	"goinetd/inetd/builtin"
-	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
 )
 
@@ -50,17 +50,17 @@ func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []con
 
 // defineAll makes definitions, and problems of what cannot be defined.
 func (s *Server) defineAll(confs []*config.Service) (defs []*definition, problems []config.Problem) {
-	accounts := spawn.NewAccounts()
+	r := s.definer()
 	others, mux, muxed := false, false, (*config.Service)(nil)
 	for _, conf := range confs {
-		d, p := s.define(conf, accounts)
+		d, p := r.define(conf)
 		if p != nil {
 			problems = append(problems, *p)
 			continue
 		}
 		defs = append(defs, d)
-		problems = append(problems, d.warnings()...)
-		others = others || d.image != nil && !s.ourselves(conf.User, accounts)
+		problems = append(problems, warnings(conf)...)
+		others = others || d.image != nil && !r.ourselves(conf.User)
 		mux = mux || conf.Internal == "tcpmux"
 		if conf.Mux != "" {
 			muxed = conf
@@ -77,8 +77,8 @@ func (s *Server) defineAll(confs []*config.Service) (defs []*definition, problem
 	return defs, problems
 }
 
-func (s *Server) ourselves(user string, accounts *spawn.Accounts) bool {
-	a, err := accounts.Lookup(user, "")
+func (r *definer) ourselves(user string) bool {
+	a, err := r.accounts.Lookup(user, "")
 	return err == nil && int(a.UID) == os.Geteuid()
 }
 
@@ -88,15 +88,14 @@ func (s *Server) ourselves(user string, accounts *spawn.Accounts) bool {
 func (s *Server) succeed(defs []*definition, keep bool) map[string]*service {
 	defined := map[string]bool{}
 	for _, d := range defs {
-		defined[d.conf.Key()] = true
+		defined[d.key] = true
 	}
 	next := map[string]*service{}
 	inherits := map[*service]bool{}
 	for _, d := range defs {
-		key := d.conf.Key()
-		svc := s.services[key]
+		svc := s.services[d.key]
 		for _, p := range d.places {
-			if l := s.listeners[p.Key()]; svc == nil && l != nil && !defined[l.svc.key] && !inherits[l.svc] {
+			if l := s.listeners[p.Key()]; svc == nil && l != nil && !defined[l.svc.def.key] && !inherits[l.svc] {
 				svc = l.svc
 			}
 		}
@@ -104,8 +103,8 @@ func (s *Server) succeed(defs []*definition, keep bool) map[string]*service {
 			svc = &service{}
 		}
 		inherits[svc] = true
-		svc.key, svc.def = key, d
-		next[key] = svc
+		svc.def = d
+		next[d.key] = svc
 	}
 	if keep {
 		for key, svc := range s.services {
@@ -119,43 +118,57 @@ func (s *Server) succeed(defs []*definition, keep bool) map[string]*service {
 }
 
 // claim gives each service the listeners of its places. What a place has
-// already is kept; what is new is to be opened.
+// already is kept; what is new is to be opened. A service that goes on as it
+// was has its listeners. s.mu is held.
 func (s *Server) claim() (claimed map[*listener]bool) {
 	claimed = map[*listener]bool{}
-	take := func(svc *service) {
-		svc.listeners = nil
-		for _, p := range s.placed(svc.def) {
-			l := s.listeners[p.Key()]
-			if claimed[l] {
-				continue // two services of one address: config has told
-			}
-			if l == nil {
-				l = &listener{place: p, fd: -1}
-				s.listeners[p.Key()] = l
-			}
-			l.place, l.svc, l.orphan = p, svc, false
-			svc.listeners = append(svc.listeners, l)
-			claimed[l] = true
+	for _, svc := range s.services {
+		if svc.def.places != nil {
+			s.occupy(svc, claimed)
 		}
 	}
 	for _, svc := range s.services {
-		take(svc)
-	}
-	for _, svc := range s.services {
+		svc.listeners = slices.DeleteFunc(svc.listeners, func(l *listener) bool { return l.svc != svc })
+		for _, l := range svc.listeners {
+			claimed[l] = true
+			s.adapt(l)
+		}
 		svc.full = true // whatever the limits were: look again
 		s.resume(svc)
-		for _, l := range svc.listeners {
-			if l.state == watching { // the kind of waiting may have changed
-				s.turn(l, paused)
-				s.turn(l, watching)
-			}
-			if l.Network == "unix" && l.fd >= 0 && l.inherited == nil {
-				os.Lchown(l.Path, svc.def.open.UID, svc.def.open.GID)
-				os.Chmod(l.Path, svc.def.open.Mode)
-			}
-		}
 	}
 	return claimed
+}
+
+// occupy makes or takes over the listeners of a service's places. The first
+// of two services that want the same has it.
+func (s *Server) occupy(svc *service, claimed map[*listener]bool) {
+	svc.listeners = nil
+	for _, p := range s.placed(svc.def) {
+		l := s.listeners[p.Key()]
+		if claimed[l] {
+			continue
+		}
+		if l == nil {
+			l = &listener{fd: -1}
+			s.listeners[p.Key()] = l
+		}
+		l.place, l.svc, l.orphan = p, svc, false
+		svc.listeners = append(svc.listeners, l)
+		claimed[l] = true
+	}
+	svc.def.places = nil
+}
+
+// adapt makes a socket that is kept fit its new definition. s.mu is held.
+func (s *Server) adapt(l *listener) {
+	if l.state == watching { // what is waited for may be another
+		s.turn(l, paused)
+		s.turn(l, watching)
+	}
+	if l.Network == "unix" && l.fd >= 0 && l.inherited == nil {
+		os.Lchown(l.Path, l.svc.def.open.UID, l.svc.def.open.GID)
+		os.Chmod(l.Path, l.svc.def.open.Mode)
+	}
 }
 
 // remove takes a listener away that no service wants. One that a program has
@@ -177,11 +190,11 @@ func (s *Server) publish() {
 		ports[port] = true
 	}
 	for _, svc := range s.services {
-		if svc.def.conf.Mux != "" {
-			s.mux[strings.ToLower(svc.def.conf.Mux)] = svc
+		if svc.def.mux != "" {
+			s.mux[strings.ToLower(svc.def.mux)] = svc
 		}
 		for _, l := range svc.listeners {
-			if l.builtinDatagrams() && svc.def.conf.Internal != "discard" {
+			if l.builtinDatagrams() && svc.def.internal != "discard" {
 				ports[l.Addr.Port()] = true
 			}
 		}

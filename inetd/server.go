@@ -55,6 +55,7 @@ type Server struct {
 	children spawn.Children[task]
 	reap     chan struct{} // holds a token while a child may be there to reap
 	root     bool
+	env      *spawn.Env
 	udpPorts atomic.Pointer[map[uint16]bool] // whose datagrams our own UDP services never answer
 
 	mu        sync.Mutex
@@ -80,8 +81,12 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	env, err := spawn.NewEnv(o.Environ)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
-		o: o, log: o.Log, began: time.Now(), poll: poll, root: os.Geteuid() == 0,
+		o: o, log: o.Log, began: time.Now(), poll: poll, root: os.Geteuid() == 0, env: env,
 		services: map[string]*service{}, listeners: map[string]*listener{}, mux: map[string]*service{},
 		reap: make(chan struct{}, 1),
 	}

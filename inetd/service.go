@@ -18,7 +18,6 @@ import (
 // A service is a configured service while it runs. It outlives its
 // definition: a reload gives it another one, and its counts go on.
 type service struct {
-	key       string
 	def       *definition
 	gate      admit.Gate
 	listeners []*listener
@@ -27,16 +26,25 @@ type service struct {
 }
 
 // A definition is what a service is by one reading of the configuration. It
-// does not change.
+// does not change. There can be thousands, so it keeps of the configuration
+// what is still asked for.
 type definition struct {
-	conf    *config.Service
-	name    string // what the logs call it
-	limits  admit.Limits
-	image   *spawn.Image // nil for a builtin
-	open    socket.Options
-	places  []place
-	success config.LogSet
-	failure config.LogSet
+	file     string // where it was written
+	line     int
+	key      string // config.Service.Key
+	name     string // what the logs call it
+	kind     config.SocketType
+	wait     bool
+	internal string // the builtin; empty: image
+	image    *spawn.Image
+	user     string
+	mux      string // name behind tcpmux
+	muxPlus  bool
+	limits   admit.Limits
+	open     *socket.Options
+	places   []place // where it is to listen; nil once it does
+	success  config.LogSet
+	failure  config.LogSet
 }
 
 // A place is one address of a service. shared is set for one that is half of
@@ -48,33 +56,46 @@ type place struct {
 	inherited *inheritance // systemd's socket for it; nil: our own
 }
 
-// define makes a definition of what was configured. Look-ups of users and
-// names happen here, before any lock is taken.
-func (s *Server) define(conf *config.Service, accounts *spawn.Accounts) (*definition, *config.Problem) {
-	d := &definition{conf: conf, name: conf.Name, success: conf.LogOnSuccess, failure: conf.LogOnFailure,
+// A definer makes definitions. Its look-ups of users and names happen before
+// any lock is taken.
+type definer struct {
+	s        *Server
+	accounts *spawn.Accounts
+	worlds   map[*spawn.Account]*spawn.World
+	plain    socket.Options // of a service that wants nothing special
+}
+
+func (s *Server) definer() *definer {
+	return &definer{s, spawn.NewAccounts(), map[*spawn.Account]*spawn.World{}, socket.Options{Backlog: s.o.Backlog, UID: -1, GID: -1}}
+}
+
+// define makes a definition of what was configured.
+func (r *definer) define(conf *config.Service) (*definition, *config.Problem) {
+	d := &definition{file: conf.File, line: conf.Line, key: conf.Key(), name: conf.Name,
+		kind: conf.SocketType, wait: conf.Wait, internal: conf.Internal, user: conf.User, mux: conf.Mux, muxPlus: conf.MuxPlus,
+		success: conf.LogOnSuccess, failure: conf.LogOnFailure,
 		limits: admit.Limits{Instances: conf.Instances, PerSource: conf.PerSource, PerMinute: conf.PerMinute, PerSourcePerMinute: conf.PerSourcePerMinute},
-		open:   socket.Options{Backlog: s.o.Backlog, SendBuffer: conf.SendBuffer, ReceiveBuffer: conf.ReceiveBuffer, UID: -1, GID: -1},
+		open:   &r.plain,
 	}
 	fail := func(hint string, err error) (*definition, *config.Problem) {
 		p := conf.Problem(config.Error, hint, "%v", err)
 		return nil, &p
 	}
-	account, err := accounts.Lookup(conf.User, conf.Group)
+	account, err := r.accounts.Lookup(conf.User, conf.Group)
 	if err != nil {
 		what := "user"
-		if accounts.Known(conf.User) {
+		if r.accounts.Known(conf.User) {
 			what = "group"
 		}
 		return fail(fmt.Sprintf("add the %s, or correct %s", what, conf.Field(what)), err)
 	}
 	if conf.Internal == "" {
-		spec := spawn.Spec{Path: conf.Server, Args: conf.Args, Env: s.o.Environ, Session: s.o.Session, Rlimits: originalNofile()}
-		if s.root {
-			spec.User = account
-		}
-		if d.image, err = spawn.Prepare(spec); err != nil {
+		if d.image, err = r.world(account).Prepare(conf.Server, conf.Args); err != nil {
 			return fail("correct "+conf.Field("server"), err)
 		}
+	}
+	if o := (socket.Options{Backlog: r.s.o.Backlog, SendBuffer: conf.SendBuffer, ReceiveBuffer: conf.ReceiveBuffer, UID: -1, GID: -1}); o != r.plain {
+		d.open = &o
 	}
 	for _, l := range conf.Listen {
 		addresses, err := socket.Resolve(l, conf.SocketType)
@@ -85,35 +106,53 @@ func (s *Server) define(conf *config.Service, accounts *spawn.Accounts) (*defini
 			d.places = append(d.places, place{Address: a, shared: l.Family == config.Both && l.Host == "", mapped: l.Family == config.Mapped})
 		}
 		if l.Network == "unix" {
-			if p := d.unixOwner(l, accounts); p != nil {
-				return nil, p
+			o := *d.open
+			d.open = &o
+			if err := r.unixOwner(&o, l); err != nil {
+				return fail("add it, or correct "+conf.Field("service"), err)
 			}
 		}
 	}
 	return d, nil
 }
 
-// unixOwner settles who may connect to a Unix socket.
-func (d *definition) unixOwner(l config.Listen, accounts *spawn.Accounts) *config.Problem {
-	d.open.Mode = l.Mode
-	hint := "add it, or correct " + d.conf.Field("service")
-	if l.Owner != "" {
-		owner, err := accounts.Lookup(l.Owner, "")
-		if err != nil {
-			p := d.conf.Problem(config.Error, hint, "owner of the socket: %v", err)
-			return &p
+// world gives the surroundings of a user's programs.
+func (r *definer) world(account *spawn.Account) *spawn.World {
+	w := r.worlds[account]
+	if w == nil {
+		w = &spawn.World{Env: r.s.env, Session: r.s.o.Session, Rlimits: originalNofile()}
+		if r.s.root {
+			w.User = account
 		}
-		d.open.UID = int(owner.UID)
+		r.worlds[account] = w
+	}
+	return w
+}
+
+// unixOwner settles who may connect to a Unix socket.
+func (r *definer) unixOwner(o *socket.Options, l config.Listen) error {
+	o.Mode = l.Mode
+	if l.Owner != "" {
+		owner, err := r.accounts.Lookup(l.Owner, "")
+		if err != nil {
+			return fmt.Errorf("owner of the socket: %w", err)
+		}
+		o.UID = int(owner.UID)
 	}
 	if l.Group != "" {
-		gid, err := accounts.GroupID(l.Group)
+		gid, err := r.accounts.GroupID(l.Group)
 		if err != nil {
-			p := d.conf.Problem(config.Error, hint, "group of the socket: %v", err)
-			return &p
+			return fmt.Errorf("group of the socket: %w", err)
 		}
-		d.open.GID = int(gid)
+		o.GID = int(gid)
 	}
 	return nil
+}
+
+// problem makes a problem of the service, at its place in the file.
+func (d *definition) problem(sev config.Severity, hint, format string, args ...any) config.Problem {
+	conf := config.Service{File: d.file, Line: d.line, Name: d.name}
+	return conf.Problem(sev, hint, format, args...)
 }
 
 // originalNofile gives programs the limit of open files that the daemon was
@@ -126,22 +165,24 @@ func originalNofile() []spawn.Rlimit {
 	return []spawn.Rlimit{{Resource: unix.RLIMIT_NOFILE, Soft: nofile.AtStart.Cur, Hard: nofile.AtStart.Max}}
 }
 
-// warnings are what is odd about a definition, although it can run.
-func (d *definition) warnings() []config.Problem {
-	var list []config.Problem
-	if d.image != nil {
-		info, err := os.Stat(d.conf.Server)
-		switch {
-		case err != nil:
-			list = append(list, d.conf.Problem(config.Warning, "install it, or correct "+d.conf.Field("server"), "program of %s: %v; each start will fail until it is there", d.name, err))
-		case info.IsDir() || info.Mode()&0o111 == 0:
-			list = append(list, d.conf.Problem(config.Warning, "chmod +x it, or correct "+d.conf.Field("server"), "program of %s: %s is not executable; each start will fail", d.name, d.conf.Server))
-		}
+// warnings are what is odd about a service, although it can run.
+func warnings(conf *config.Service) []config.Problem {
+	if conf.Internal != "" {
+		return nil
 	}
-	return list
+	info, err := os.Stat(conf.Server)
+	switch {
+	case err != nil:
+		return []config.Problem{conf.Problem(config.Warning, "install it, or correct "+conf.Field("server"),
+			"program of %s: %v; each start will fail until it is there", conf.Name, err)}
+	case info.IsDir() || info.Mode()&0o111 == 0:
+		return []config.Problem{conf.Problem(config.Warning, "chmod +x it, or correct "+conf.Field("server"),
+			"program of %s: %s is not executable; each start will fail", conf.Name, conf.Server)}
+	}
+	return nil
 }
 
 // accepts tells whether the daemon accepts the service's connections.
 func (d *definition) accepts() bool {
-	return socket.Accepts(d.conf.SocketType) && !d.conf.Wait
+	return socket.Accepts(d.kind) && !d.wait
 }

@@ -39,16 +39,15 @@ func (s *Server) state() []string {
 // String gives a service in one line. s.mu is held.
 func (svc *service) String() string {
 	var b strings.Builder
-	conf := svc.def.conf
 	fmt.Fprintf(&b, "STATE: %s", svc.def.name)
 	for _, l := range svc.listeners {
 		fmt.Fprintf(&b, " %s (%v)", l.Address, l.state)
 	}
-	what := conf.Server
-	if conf.Internal != "" {
-		what = "internal " + conf.Internal
+	what := "internal " + svc.def.internal
+	if svc.def.image != nil {
+		what = svc.def.image.Path()
 	}
-	fmt.Fprintf(&b, " user=%s server=%q running=%d starts=%d/min", conf.User, what, svc.gate.Running(), svc.gate.Starts())
+	fmt.Fprintf(&b, " user=%s server=%q running=%d starts=%d/min", svc.def.user, what, svc.gate.Running(), svc.gate.Starts())
 	l := svc.def.limits
 	for _, limit := range []struct {
 		name string

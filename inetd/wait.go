@@ -31,7 +31,7 @@ func (s *Server) lend(w *worker, l *listener) {
 		return
 	}
 	t := task{svc: c.svc, def: c.def, lent: l, since: s.now()}
-	if c.def.conf.Wait {
+	if c.def.wait {
 		s.turn(l, lent)
 	}
 	l.busy++
@@ -122,7 +122,7 @@ func (s *Server) rested(svc *service) {
 	svc.rest.Stop()
 	svc.rest = nil
 	svc.gate.Forgive()
-	if s.services[svc.key] != svc {
+	if s.services[svc.def.key] != svc {
 		return
 	}
 	s.log.Printf(syslog.Notice, "%s server looped and is back", svc.def.name)

@@ -196,7 +196,7 @@ func getent(database, key string) []string {
 	if strings.HasPrefix(key, "-") || strings.ContainsAny(key, "\x00\n:") {
 		return nil
 	}
-	im, err := Prepare(Spec{Path: "/usr/bin/getent", Args: []string{"getent", database, key}, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}})
+	im, err := new(World).Prepare("/usr/bin/getent", []string{"getent", database, key})
 	if err != nil {
 		return nil
 	}

@@ -5,6 +5,8 @@ package spawn
 import (
 	"errors"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // A launch is empty here: syscall.ForkExec keeps its own.
@@ -12,33 +14,37 @@ type launch struct{}
 
 // start runs the program by syscall.ForkExec. It costs a pipe, and it tells
 // the errno but not the step that failed. What ForkExec has no word for, the
-// child inherits from the daemon: such a spec is refused.
+// child inherits from the daemon: such a world is refused.
 func (im *Image) start(fd int, s *Scratch) (int, error) {
-	spec := &im.spec
-	if len(spec.Rlimits) > 0 && !onlyNofile(spec.Rlimits) || spec.Nice != 0 || spec.Umask != nil || spec.NoNewPrivs {
-		return 0, &StepError{Step: "limits of " + spec.Path, Errno: syscall.ENOTSUP}
+	world, path := im.world, im.Path()
+	if len(world.Rlimits) > 0 && !onlyNofile(world.Rlimits) || world.Nice != 0 || world.Umask != nil || world.NoNewPrivs {
+		return 0, &StepError{Step: "limits of " + path, Errno: syscall.ENOTSUP}
 	}
-	dir := spec.Dir
-	if dir == "" && spec.Chroot != "" {
+	dir := world.Dir
+	if dir == "" && world.Chroot != "" {
 		dir = "/"
 	}
 	attr := &syscall.ProcAttr{
 		Dir:   dir,
-		Env:   s.strings(spec.Env),
+		Env:   s.strings(world.Env.list),
 		Files: []uintptr{uintptr(fd), uintptr(fd), uintptr(fd)},
-		Sys:   &syscall.SysProcAttr{Setsid: spec.Session, Setpgid: !spec.Session, Chroot: spec.Chroot},
+		Sys:   &syscall.SysProcAttr{Setsid: world.Session, Setpgid: !world.Session, Chroot: world.Chroot},
 	}
-	if u := spec.User; u != nil {
+	if u := world.User; u != nil {
 		attr.Sys.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
 	}
-	pid, err := syscall.ForkExec(spec.Path, spec.Args, attr)
+	var args []string
+	for _, arg := range im.argv[:len(im.argv)-1] {
+		args = append(args, unix.BytePtrToString(arg))
+	}
+	pid, err := syscall.ForkExec(path, args, attr)
 	if err == nil {
 		return pid, nil
 	}
-	e := &StepError{Step: "exec " + spec.Path}
+	e := &StepError{Step: "exec " + path}
 	errors.As(err, &e.Errno)
 	if e.Errno == syscall.EPERM {
-		e.Step = "fork, credentials or exec of " + spec.Path
+		e.Step = "fork, credentials or exec of " + path
 	}
 	return 0, e
 }

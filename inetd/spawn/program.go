@@ -1,16 +1,17 @@
 // Package spawn runs one program with one descriptor as one user: fork, exec
 // and, when it ends, reaping.
 //
-// A Spec says what the child's world is to be. Prepare turns it into an
-// Image, in which every string and every system call that the child will
-// need lies ready, because a child that shares its parent's memory may
-// neither allocate nor ask Go's runtime for anything. Image.Start then costs
-// one clone and the child's own system calls. Children keeps the table of
-// who runs, and Reap empties it.
+// A World is what a child finds when its program begins: who it is, its
+// limits, its environment. Many programs share one. An Image is a program in
+// its world, with every string and every system call that the child will
+// need lying ready, because a child that shares its parent's memory may
+// neither allocate nor ask Go's runtime for anything. A start then costs one
+// clone and the child's own system calls. Children keeps the table of who
+// runs, and its Reap empties it.
 //
-// The order of the child's calls is: signal mask, descriptors, session,
-// limits, priority, umask, root and working directory, supplementary groups,
-// group, user, no_new_privs, exec.
+// The order of the child's calls is: signal mask, descriptors, session or
+// process group, limits, priority, umask, root and working directory,
+// supplementary groups, group, user, no_new_privs, exec.
 package spawn
 
 import (
@@ -29,13 +30,10 @@ type Rlimit struct {
 	Hard     uint64
 }
 
-// A Spec is what a child's world is to be. Zero values leave things as the
-// daemon has them.
-type Spec struct {
-	Path string   // the program, an absolute path
-	Args []string // argv, beginning with argv[0]
-	Env  []string // "NAME=value"; Start adds the connection's own
-
+// A World is what a child's surroundings are to be. Zero values leave things
+// as the daemon has them. It is not to be changed once it has been used.
+type World struct {
+	Env        *Env     // a start adds the connection's own; nil: nothing else
 	User       *Account // nil: the daemon's own user
 	Rlimits    []Rlimit
 	Nice       int    // added to the daemon's own; negative needs root
@@ -44,16 +42,16 @@ type Spec struct {
 	Dir        string // working directory; empty: the daemon's
 	Chroot     string // root directory; empty: the daemon's
 	NoNewPrivs bool   // prctl(2), PR_SET_NO_NEW_PRIVS
+
+	steps []step
 }
 
 // An Image is a program made ready to be started, any number of times and by
 // several threads at once.
 type Image struct {
-	spec  Spec
+	world *World
 	path  *byte
 	argv  []*byte // ends with nil
-	envv  []*byte // does not: Start appends
-	steps []step
 }
 
 // A step is one system call of the child, and what an error of it is called.
@@ -62,6 +60,22 @@ type step struct {
 	trap, a1, a2, a3, a4 uintptr
 	keep                 unsafe.Pointer
 	name                 string
+}
+
+// An Env is an environment, which any number of programs can share.
+type Env struct {
+	list []string
+	envv []*byte // C strings; without the nil at the end, because Start appends
+}
+
+// NewEnv makes an environment of "NAME=value" strings. It fails for strings
+// that C cannot hold.
+func NewEnv(list []string) (*Env, error) {
+	envv, err := cStrings(list, 0)
+	if err != nil {
+		return nil, fmt.Errorf("environment: %w", err)
+	}
+	return &Env{list, envv}, nil
 }
 
 // A StepError tells which step towards a running program failed.
@@ -93,24 +107,32 @@ func (e *StepError) Temporary() bool {
 	return false
 }
 
-// Prepare makes an image of a spec. It fails for strings that C cannot hold.
-func Prepare(spec Spec) (*Image, error) {
-	im := &Image{spec: spec}
+// Prepare makes an image of a program, an absolute path, and its argv, which
+// begins with argv[0]. It fails for strings that C cannot hold.
+func (w *World) Prepare(path string, args []string) (*Image, error) {
+	if w.Env == nil {
+		w.Env = new(Env)
+	}
+	if w.steps == nil {
+		list, err := w.list()
+		if err != nil {
+			return nil, err
+		}
+		w.steps = list
+	}
+	im := &Image{world: w}
 	var err error
-	if im.path, err = unix.BytePtrFromString(spec.Path); err != nil {
-		return nil, fmt.Errorf("program %q: %w", spec.Path, err)
+	if im.path, err = unix.BytePtrFromString(path); err != nil {
+		return nil, fmt.Errorf("program %q: %w", path, err)
 	}
-	if im.argv, err = cStrings(spec.Args, 1); err != nil {
-		return nil, fmt.Errorf("arguments of %s: %w", spec.Path, err)
-	}
-	if im.envv, err = cStrings(spec.Env, 0); err != nil {
-		return nil, fmt.Errorf("environment of %s: %w", spec.Path, err)
-	}
-	if im.steps, err = steps(&im.spec); err != nil {
-		return nil, err
+	if im.argv, err = cStrings(args, 1); err != nil {
+		return nil, fmt.Errorf("arguments of %s: %w", path, err)
 	}
 	return im, nil
 }
+
+// Path gives the program.
+func (im *Image) Path() string { return unix.BytePtrToString(im.path) }
 
 // cStrings copies strings into one block of memory with a NUL after each.
 func cStrings(list []string, extra int) ([]*byte, error) {
@@ -128,39 +150,39 @@ func cStrings(list []string, extra int) ([]*byte, error) {
 	return pointers[:len(list)+extra], nil
 }
 
-// steps lists the calls between the descriptors and the exec.
-func steps(spec *Spec) ([]step, error) {
+// list gives the calls between the descriptors and the exec.
+func (w *World) list() ([]step, error) {
 	var list []step
 	add := func(name string, trap, a1, a2, a3 uintptr, keep unsafe.Pointer) {
 		list = append(list, step{trap: trap, a1: a1, a2: a2, a3: a3, keep: keep, name: name})
 	}
-	if spec.Session {
+	if w.Session {
 		add("setsid", unix.SYS_SETSID, 0, 0, 0, nil)
 	} else {
 		add("setpgid", unix.SYS_SETPGID, 0, 0, 0, nil)
 	}
-	for i := range spec.Rlimits {
-		l := &spec.Rlimits[i]
+	for i := range w.Rlimits {
+		l := &w.Rlimits[i]
 		p := unsafe.Pointer(&l.Soft)
 		add(fmt.Sprintf("setrlimit %d", l.Resource), unix.SYS_PRLIMIT64, 0, uintptr(l.Resource), uintptr(p), p)
 	}
-	if spec.Nice != 0 {
+	if w.Nice != 0 {
 		now, err := unix.Getpriority(unix.PRIO_PROCESS, 0) // the kernel's form: 20-nice
 		if err != nil {
 			return nil, fmt.Errorf("getpriority: %w", err)
 		}
-		add(fmt.Sprintf("nice %d", spec.Nice), unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(20-now+spec.Nice), nil)
+		add(fmt.Sprintf("nice %d", w.Nice), unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(20-now+w.Nice), nil)
 	}
-	if spec.Umask != nil {
-		add("umask", unix.SYS_UMASK, uintptr(*spec.Umask), 0, 0, nil)
+	if w.Umask != nil {
+		add("umask", unix.SYS_UMASK, uintptr(*w.Umask), 0, 0, nil)
 	}
-	if spec.Chroot != "" {
-		if err := addPath(&list, "chroot", unix.SYS_CHROOT, spec.Chroot); err != nil {
+	if w.Chroot != "" {
+		if err := addPath(&list, "chroot", unix.SYS_CHROOT, w.Chroot); err != nil {
 			return nil, err
 		}
 	}
-	dir := spec.Dir
-	if dir == "" && spec.Chroot != "" {
+	dir := w.Dir
+	if dir == "" && w.Chroot != "" {
 		dir = "/"
 	}
 	if dir != "" {
@@ -168,7 +190,7 @@ func steps(spec *Spec) ([]step, error) {
 			return nil, err
 		}
 	}
-	if u := spec.User; u != nil {
+	if u := w.User; u != nil {
 		var first unsafe.Pointer
 		if len(u.Groups) > 0 {
 			first = unsafe.Pointer(&u.Groups[0])
@@ -177,7 +199,7 @@ func steps(spec *Spec) ([]step, error) {
 		add(fmt.Sprintf("setgid %d", u.GID), unix.SYS_SETGID, uintptr(u.GID), 0, 0, nil)
 		add(fmt.Sprintf("setuid %d", u.UID), unix.SYS_SETUID, uintptr(u.UID), 0, 0, nil)
 	}
-	if spec.NoNewPrivs {
+	if w.NoNewPrivs {
 		add("no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, nil)
 	}
 	return list, nil

@@ -98,8 +98,8 @@ var stepNames = [stepOwn]string{"fork", "close_range", "sigprocmask", "dup", "ex
 // of what ended before it became the program, if that came so far.
 func (im *Image) start(fd int, s *Scratch) (int, error) {
 	l := &s.launch
-	l.path, l.argv, l.steps, l.fd = im.path, &im.argv[0], im.steps, uintptr(fd)
-	l.envv = s.environment(im.envv)
+	l.path, l.argv, l.steps, l.fd = im.path, &im.argv[0], im.world.steps, uintptr(fd)
+	l.envv = s.environment(im.world.Env.envv)
 	for {
 		l.old, l.failed, l.errno = oldKernel.Load(), stepFork, 0
 		fork := forkExec
@@ -135,9 +135,9 @@ func (im *Image) stepError(l *launch) error {
 	e := &StepError{Errno: syscall.Errno(l.errno)}
 	switch {
 	case l.failed >= stepOwn:
-		e.Step = im.steps[l.failed-stepOwn].name
+		e.Step = im.world.steps[l.failed-stepOwn].name
 	case l.failed == stepExec:
-		e.Step = "exec " + im.spec.Path
+		e.Step = "exec " + im.Path()
 	default:
 		e.Step = stepNames[l.failed]
 	}
