@@ -188,23 +188,12 @@ func (s *Server) spawnFailed(w *worker, c *client, err error) {
 
 // start forks and execs, and writes the START line.
 func (s *Server) start(w *worker, def *definition, fd int, t task) error {
-	exit, err := s.children.Start(def.image, fd, &w.scratch, t, func(pid int) {
+	return s.children.Start(def.image, fd, &w.scratch, t, func(pid int) {
 		if def.success != 0 {
 			w.startLine(def, pid, t.from)
 			s.log.Write(syslog.Info, w.line)
 		}
 	})
-	if err != nil {
-		return err
-	}
-	select {
-	case s.reap <- struct{}{}:
-	default: // the reaper knows already that there is something to wait for
-	}
-	if exit != nil {
-		s.ended(*exit, t)
-	}
-	return nil
 }
 
 // How often a client's program is tried to be started while the host is

@@ -18,13 +18,6 @@ type task struct {
 	since time.Duration
 }
 
-// reaper waits for the ends of programs, while there are any.
-func (s *Server) reaper() {
-	for range s.reap {
-		s.children.Reap(s.ended)
-	}
-}
-
 // ended releases what a program had, and writes the EXIT line.
 func (s *Server) ended(e spawn.Exit, t task) {
 	s.mu.Lock()

@@ -52,8 +52,7 @@ type Server struct {
 	log      *syslog.Logger
 	began    time.Time // moments are counted from here, on the monotonic clock
 	poll     *poller
-	children spawn.Children[task]
-	reap     chan struct{} // holds a token while a child may be there to reap
+	children *spawn.Children[task]
 	root     bool
 	env      *spawn.Env
 	udpPorts atomic.Pointer[map[uint16]bool] // whose datagrams our own UDP services never answer
@@ -85,10 +84,13 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	children, err := spawn.NewChildren[task]()
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
-		o: o, log: o.Log, began: time.Now(), poll: poll, root: os.Geteuid() == 0, env: env,
+		o: o, log: o.Log, began: time.Now(), poll: poll, children: children, root: os.Geteuid() == 0, env: env,
 		services: map[string]*service{}, listeners: map[string]*listener{}, mux: map[string]*service{},
-		reap: make(chan struct{}, 1),
 	}
 	for _, in := range o.Inherited {
 		s.inherited = append(s.inherited, &inheritance{Inherited: in})
@@ -103,7 +105,7 @@ func (s *Server) Run(ctx context.Context) {
 	// A worker keeps its processor while it forks; the reaper and the log
 	// want one as well.
 	runtime.GOMAXPROCS(workers + 1)
-	go s.reaper()
+	go s.children.Reap(s.ended)
 	var done sync.WaitGroup
 	for range workers {
 		w := &worker{server: s}

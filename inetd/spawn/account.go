@@ -208,11 +208,12 @@ func getent(database, key string) []string {
 	defer unix.Close(pair[0])
 	limit := unix.NsecToTimeval(int64(getentLimit))
 	unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
-	pid, err := im.start(pair[1], new(Scratch))
+	pid, pidfd, err := im.start(pair[1], new(Scratch))
 	unix.Close(pair[1])
 	if err != nil {
 		return nil
 	}
+	defer collect(pid, pidfd)
 	var answer []byte
 	buf := make([]byte, 4096)
 	for {

@@ -1,25 +1,33 @@
 package spawn
 
 import (
+	"fmt"
 	"sync"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // Children is the table of running programs. T is what the caller wants to
-// know again when a program ends. Its zero value is empty and ready.
+// know again when a program ends.
+//
+// Each child has a pidfd in an epoll set of the reaper's. A wait4(2) for any
+// child would walk through all that live, under the kernel's task list lock:
+// with 5,000 of them alive that halves the rate at which others can be
+// started. Where there are no pidfds (before Linux 5.3, or under a strict
+// seccomp filter) the reaper asks after each child ten times a second.
 type Children[T any] struct {
-	mu       sync.Mutex
-	live     map[int]T
-	starting int // starts under way: their pids are not in the table yet
+	epoll   int
+	timeout int // of the reaper's waits, in milliseconds; -1: none
 
-	// A child can end before its pid is in the table. While starts are under
-	// way, an exit of an unknown pid is kept here until Start asks for it.
-	early map[int]Exit
-	// dead holds the pids of children that never became their program; the
-	// reaper passes them over.
-	dead map[int]struct{}
+	mu   sync.Mutex
+	live map[int]entry[T] // by pid
+}
+
+type entry[T any] struct {
+	tag   T
+	pidfd int // -1: none
 }
 
 // An Exit is how a program ended.
@@ -28,43 +36,43 @@ type Exit struct {
 	Status unix.WaitStatus
 }
 
+// NewChildren makes an empty table.
+func NewChildren[T any]() (*Children[T], error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll_create: %w", err)
+	}
+	c := &Children[T]{epoll: fd, timeout: -1, live: map[int]entry[T]{}}
+	if probe, err := unix.PidfdOpen(unix.Getpid(), 0); err == nil {
+		unix.Close(probe)
+	} else {
+		c.timeout = 100
+	}
+	return c, nil
+}
+
 // Start runs im with fd as its descriptors 0, 1 and 2. started is called
 // with the pid as soon as the program runs and before its exit can be seen,
-// so that a log has them in order. If the program has ended by the time it
-// is in the table, Start gives its exit, and Reap will not.
-func (c *Children[T]) Start(im *Image, fd int, s *Scratch, tag T, started func(pid int)) (exit *Exit, err error) {
+// so that a log has them in order. The error is a *StepError. fd stays open
+// in the caller.
+func (c *Children[T]) Start(im *Image, fd int, s *Scratch, tag T, started func(pid int)) error {
+	pid, pidfd, err := im.start(fd, s)
+	if err != nil {
+		return err
+	}
+	started(pid)
+	if pidfd < 0 && c.timeout < 0 {
+		pidfd, _ = unix.PidfdOpen(pid, 0)
+	}
+	pidfd = raise(pidfd)
 	c.mu.Lock()
-	c.starting++
+	c.live[pid] = entry[T]{tag, pidfd}
 	c.mu.Unlock()
-	pid, err := im.start(fd, s)
-	if err == nil && started != nil {
-		started(pid)
+	if pidfd >= 0 {
+		e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: int32(pid)}
+		unix.EpollCtl(c.epoll, unix.EPOLL_CTL_ADD, pidfd, &e)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.starting--
-	e, over := c.early[pid]
-	if over {
-		delete(c.early, pid)
-	}
-	if c.starting == 0 && len(c.early) > 0 {
-		clear(c.early) // not ours: a child of the process that we were before, or an orphan where we are PID 1
-	}
-	switch {
-	case err != nil && pid > 0 && !over:
-		if c.dead == nil {
-			c.dead = map[int]struct{}{}
-		}
-		c.dead[pid] = struct{}{}
-	case err == nil && over:
-		return &e, nil
-	case err == nil:
-		if c.live == nil {
-			c.live = map[int]T{}
-		}
-		c.live[pid] = tag
-	}
-	return nil, err
+	return nil
 }
 
 // Len gives the number of running programs.
@@ -78,8 +86,8 @@ func (c *Children[T]) Len() int {
 func (c *Children[T]) Each(f func(pid int, tag T)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for pid, tag := range c.live {
-		f(pid, tag)
+	for pid, one := range c.live {
+		f(pid, one.tag)
 	}
 }
 
@@ -88,51 +96,120 @@ func (c *Children[T]) Each(f func(pid int, tag T)) {
 // second would cost a tenth of the host.
 const breath = time.Millisecond
 
-// Reap collects every child of the process as it ends, for as long as there
-// are any, and calls ended for those of the table. It gives up its thread to
-// the kernel while it waits: there is one reaper, and no thread per child.
+// Reap collects the programs as they end and calls ended for each. It does
+// not return.
 func (c *Children[T]) Reap(ended func(Exit, T)) {
-	var e Exit
+	if unix.Getpid() == 1 {
+		go c.adopt()
+	}
+	events := make([]unix.EpollEvent, 64)
 	var last time.Time
-	var err error
-	for options := 0; ; {
-		e.PID, err = unix.Wait4(-1, &e.Status, options, nil)
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return // ECHILD
-		case e.PID == 0: // no more of this moment
-			if gather := breath - time.Since(last); gather > 0 {
-				time.Sleep(gather)
+	for {
+		n, err := unix.EpollWait(c.epoll, events, c.timeout)
+		if err != nil {
+			continue // EINTR
+		}
+		if gather := breath - time.Since(last); gather > 0 && n > 0 && n < len(events) {
+			time.Sleep(gather)
+		}
+		for _, e := range events[:n] {
+			if one, ok := c.take(int(e.Fd)); ok {
+				ended(Exit{int(e.Fd), collect(int(e.Fd), one.pidfd)}, one.tag)
 			}
-			last = time.Now()
-			options = 0
-		default:
-			options = unix.WNOHANG
-			if tag, ours := c.reaped(e); ours {
-				ended(e, tag)
-			}
+		}
+		if c.timeout > 0 {
+			c.ask(ended)
+		}
+		last = time.Now()
+	}
+}
+
+func (c *Children[T]) take(pid int) (entry[T], bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one, ok := c.live[pid]
+	delete(c.live, pid)
+	return one, ok
+}
+
+// ask looks for ends that no pidfd tells of.
+func (c *Children[T]) ask(ended func(Exit, T)) {
+	var over []Exit
+	c.Each(func(pid int, _ T) {
+		var status unix.WaitStatus
+		if got, err := unix.Wait4(pid, &status, unix.WNOHANG, nil); got == pid || err == unix.ECHILD {
+			over = append(over, Exit{pid, status})
+		}
+	})
+	for _, e := range over {
+		if one, ok := c.take(e.PID); ok {
+			ended(e, one.tag)
 		}
 	}
 }
 
-// reaped takes a child out of the table.
-func (c *Children[T]) reaped(e Exit) (tag T, ours bool) {
+// adopt collects the processes that became our children because we are PID
+// 1, as in a container. A child of our own that has just been started is in
+// the table a moment later.
+func (c *Children[T]) adopt() {
+	for range time.Tick(10 * time.Second) {
+		for {
+			var info unix.Siginfo
+			if err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil {
+				break
+			}
+			pid := siginfoPID(&info)
+			if pid == 0 || c.has(pid) {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+			if c.has(pid) {
+				break
+			}
+			unix.Wait4(pid, nil, unix.WNOHANG, nil)
+		}
+	}
+}
+
+func (c *Children[T]) has(pid int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if tag, ours = c.live[e.PID]; ours {
-		delete(c.live, e.PID)
-		return tag, true
-	}
-	if _, known := c.dead[e.PID]; known {
-		delete(c.dead, e.PID)
-		return tag, false
-	}
-	if c.starting > 0 {
-		if c.early == nil {
-			c.early = map[int]Exit{}
+	_, ok := c.live[pid]
+	return ok
+}
+
+// siginfoPID reads si_pid, which stands behind three ints and, where
+// pointers have 64 bits, a gap.
+func siginfoPID(info *unix.Siginfo) int {
+	at := unsafe.Sizeof(uintptr(0)) + 8
+	return int(*(*int32)(unsafe.Add(unsafe.Pointer(info), at)))
+}
+
+// collect takes a child that has ended, or is about to, out of the kernel's
+// table.
+func collect(pid, pidfd int) (status unix.WaitStatus) {
+	for {
+		if _, err := unix.Wait4(pid, &status, 0, nil); err != unix.EINTR {
+			break
 		}
-		c.early[e.PID] = e
 	}
-	return tag, false
+	if pidfd >= 0 {
+		unix.Close(pidfd)
+	}
+	return status
+}
+
+// raise moves a descriptor out of the way of connections, which are to have
+// low numbers (see vfork.go). A few do not hurt, and most pidfds are soon
+// gone.
+func raise(fd int) int {
+	if fd < 64 {
+		return fd
+	}
+	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 256)
+	if err != nil {
+		return fd
+	}
+	unix.Close(fd)
+	return high
 }

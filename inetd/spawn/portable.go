@@ -4,6 +4,7 @@ package spawn
 
 import (
 	"errors"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -15,10 +16,10 @@ type launch struct{}
 // start runs the program by syscall.ForkExec. It costs a pipe, and it tells
 // the errno but not the step that failed. What ForkExec has no word for, the
 // child inherits from the daemon: such a world is refused.
-func (im *Image) start(fd int, s *Scratch) (int, error) {
+func (im *Image) start(fd int, s *Scratch) (pid, pidfd int, err error) {
 	world, path := im.world, im.Path()
 	if len(world.Rlimits) > 0 && !onlyNofile(world.Rlimits) || world.Nice != 0 || world.Umask != nil || world.NoNewPrivs {
-		return 0, &StepError{Step: "limits of " + path, Errno: syscall.ENOTSUP}
+		return 0, -1, &StepError{Step: "limits of " + path, Errno: syscall.ENOTSUP}
 	}
 	dir := world.Dir
 	if dir == "" && world.Chroot != "" {
@@ -37,20 +38,33 @@ func (im *Image) start(fd int, s *Scratch) (int, error) {
 	for _, arg := range im.argv[:len(im.argv)-1] {
 		args = append(args, unix.BytePtrToString(arg))
 	}
-	pid, err := syscall.ForkExec(path, args, attr)
+	pidfd = -1
+	attr.Sys.PidFD = &pidfd
+	pid, err = syscall.ForkExec(path, args, attr)
 	if err == nil {
-		return pid, nil
+		return pid, pidfd, nil
 	}
 	e := &StepError{Step: "exec " + path}
 	errors.As(err, &e.Errno)
 	if e.Errno == syscall.EPERM {
 		e.Step = "fork, credentials or exec of " + path
 	}
-	return 0, e
+	return 0, -1, e
 }
 
 // onlyNofile: the limit of open files that Go raised for itself is put back
 // by ForkExec.
 func onlyNofile(limits []Rlimit) bool {
 	return len(limits) == 1 && limits[0].Resource == syscall.RLIMIT_NOFILE
+}
+
+// strings gives the environment that a start gets, as Go strings.
+func (s *Scratch) strings(base []string) []string {
+	env := append([]string{}, base...)
+	for _, v := range strings.Split(string(s.text), "\x00") {
+		if v != "" {
+			env = append(env, v)
+		}
+	}
+	return env
 }

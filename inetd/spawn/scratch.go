@@ -1,9 +1,6 @@
 package spawn
 
-import (
-	"strings"
-	"unsafe"
-)
+import "unsafe"
 
 // A Scratch is what one worker needs to start programs without allocating:
 // room for the variables of one connection and for the call itself. It must
@@ -37,15 +34,4 @@ func (s *Scratch) environment(base []*byte) **byte {
 	}
 	s.envv = append(s.envv, nil)
 	return unsafe.SliceData(s.envv)
-}
-
-// strings gives the same as Go strings, for the portable way.
-func (s *Scratch) strings(base []string) []string {
-	env := append([]string{}, base...)
-	for _, v := range strings.Split(string(s.text), "\x00") {
-		if v != "" {
-			env = append(env, v)
-		}
-	}
-	return env
 }

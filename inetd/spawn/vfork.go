@@ -56,10 +56,7 @@ type cloneArgs struct {
 
 const cloneClearSighand = 1 << 32 // Linux 5.5
 
-var modernClone = cloneArgs{
-	flags:      unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_FILES | cloneClearSighand,
-	exitSignal: uint64(unix.SIGCHLD),
-}
+const modernFlags = unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_FILES | unix.CLONE_PIDFD | cloneClearSighand
 
 // oldKernel is set once clone3 or close_range turned out to be missing, or to
 // be kept from us by a seccomp filter.
@@ -75,6 +72,8 @@ type launch struct {
 	steps []step
 	fd    uintptr
 	old   bool // plain clone, which keeps handlers and copies the table
+	args  cloneArgs
+	pidfd int32 // of the child
 
 	failed int // the child's: the step that failed
 	errno  uintptr
@@ -93,31 +92,34 @@ const (
 
 var stepNames = [stepOwn]string{"fork", "close_range", "sigprocmask", "dup", "exec"}
 
-// start runs the program with fd as its descriptors 0, 1 and 2. It gives the
-// pid of a running program, or an error, which is a *StepError, and the pid
-// of what ended before it became the program, if that came so far.
-func (im *Image) start(fd int, s *Scratch) (int, error) {
+// start runs the program with fd as its descriptors 0, 1 and 2. It gives its
+// pid and a pidfd, which is -1 where the kernel has none to give. The error
+// is a *StepError.
+func (im *Image) start(fd int, s *Scratch) (pid, pidfd int, err error) {
 	l := &s.launch
 	l.path, l.argv, l.steps, l.fd = im.path, &im.argv[0], im.world.steps, uintptr(fd)
 	l.envv = s.environment(im.world.Env.envv)
 	for {
-		l.old, l.failed, l.errno = oldKernel.Load(), stepFork, 0
+		l.old, l.failed, l.errno, l.pidfd = oldKernel.Load(), stepFork, 0, -1
+		l.args = cloneArgs{flags: modernFlags, exitSignal: uint64(unix.SIGCHLD), pidfd: uint64(uintptr(unsafe.Pointer(&l.pidfd)))}
 		fork := forkExec
 		if l.old {
 			fork = forkExecOld
 		}
 		pid, errno := fork(l)
-		if errno != 0 {
-			pid, l.failed, l.errno = 0, stepFork, errno
-		}
-		if l.errno == 0 {
-			return int(pid), nil
+		switch {
+		case errno != 0:
+			l.failed, l.errno = stepFork, errno
+		case l.errno != 0:
+			collect(int(pid), int(l.pidfd))
+		default:
+			return int(pid), int(l.pidfd), nil
 		}
 		if !l.old && l.missing() {
 			oldKernel.Store(true)
 			continue
 		}
-		return int(pid), im.stepError(l)
+		return 0, -1, im.stepError(l)
 	}
 }
 
@@ -152,7 +154,7 @@ func (im *Image) stepError(l *launch) error {
 //go:noinline
 //go:nocheckptr
 func forkExec(l *launch) (pid, errno uintptr) {
-	pid, errno = vfork(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&modernClone)), unsafe.Sizeof(modernClone))
+	pid, errno = vfork(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&l.args)), unsafe.Sizeof(l.args))
 	if errno != 0 || pid != 0 {
 		return pid, errno
 	}
