@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A launch is empty here: syscall.ForkExec keeps its own.
-type launch struct{}
+// A call is what a Scratch keeps between starts.
+type call struct{ env []string }
 
 // start runs the program by syscall.ForkExec. It costs a pipe, and it tells
 // the errno but not the step that failed. What ForkExec has no word for, the
@@ -60,11 +60,12 @@ func onlyNofile(limits []Rlimit) bool {
 
 // strings gives the environment that a start gets, as Go strings.
 func (s *Scratch) strings(base []string) []string {
-	env := append([]string{}, base...)
+	env := append(s.call.env[:0], base...)
 	for _, v := range strings.Split(string(s.text), "\x00") {
 		if v != "" {
 			env = append(env, v)
 		}
 	}
+	s.call.env = env
 	return env
 }

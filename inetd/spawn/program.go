@@ -57,9 +57,9 @@ type Image struct {
 // A step is one system call of the child, and what an error of it is called.
 // The pointers among its arguments are kept alive by keep.
 type step struct {
-	trap, a1, a2, a3, a4 uintptr
-	keep                 unsafe.Pointer
-	name                 string
+	trap, a1, a2, a3 uintptr
+	keep             unsafe.Pointer
+	name             string
 }
 
 // An Env is an environment, which any number of programs can share.

@@ -1,15 +1,12 @@
 package spawn
 
-import "unsafe"
-
 // A Scratch is what one worker needs to start programs without allocating:
 // room for the variables of one connection and for the call itself. It must
 // not be used by two goroutines at once.
 type Scratch struct {
-	launch launch
+	call   call   // of the way that programs are started here
 	text   []byte // the variables, each with its NUL
 	starts []int  // where in text each begins
-	envv   []*byte
 }
 
 // Reset forgets the variables of the connection before.
@@ -25,13 +22,3 @@ func (s *Scratch) Var(name string) []byte {
 
 // Done ends the variable that Var began.
 func (s *Scratch) Done(text []byte) { s.text = append(text, 0) }
-
-// environment gives an envp of the image's variables and the connection's.
-func (s *Scratch) environment(base []*byte) **byte {
-	s.envv = append(s.envv[:0], base...)
-	for _, at := range s.starts {
-		s.envv = append(s.envv, &s.text[at])
-	}
-	s.envv = append(s.envv, nil)
-	return unsafe.SliceData(s.envv)
-}

@@ -64,8 +64,8 @@ var oldKernel atomic.Bool
 
 var emptySet [1]uint64
 
-// A launch is all that a child reads and writes in its parent's memory.
-type launch struct {
+// A call is all that a child reads and writes in its parent's memory.
+type call struct {
 	path  *byte
 	argv  **byte
 	envv  **byte
@@ -73,13 +73,14 @@ type launch struct {
 	fd    uintptr
 	old   bool // plain clone, which keeps handlers and copies the table
 	args  cloneArgs
-	pidfd int32 // of the child
+	pidfd int32   // of the child
+	room  []*byte // for envv
 
 	failed int // the child's: the step that failed
 	errno  uintptr
 }
 
-// The steps that every child takes, as launch.failed counts them; those of
+// The steps that every child takes, as call.failed counts them; those of
 // the image come behind.
 const (
 	stepFork = iota
@@ -96,12 +97,11 @@ var stepNames = [stepOwn]string{"fork", "close_range", "sigprocmask", "dup", "ex
 // pid and a pidfd, which is -1 where the kernel has none to give. The error
 // is a *StepError.
 func (im *Image) start(fd int, s *Scratch) (pid, pidfd int, err error) {
-	l := &s.launch
+	l := &s.call
 	l.path, l.argv, l.steps, l.fd = im.path, &im.argv[0], im.world.steps, uintptr(fd)
 	l.envv = s.environment(im.world.Env.envv)
 	for {
 		l.old, l.failed, l.errno, l.pidfd = oldKernel.Load(), stepFork, 0, -1
-		l.args = cloneArgs{flags: modernFlags, exitSignal: uint64(unix.SIGCHLD), pidfd: uint64(uintptr(unsafe.Pointer(&l.pidfd)))}
 		fork := forkExec
 		if l.old {
 			fork = forkExecOld
@@ -123,9 +123,19 @@ func (im *Image) start(fd int, s *Scratch) (pid, pidfd int, err error) {
 	}
 }
 
+// environment gives an envp of the image's variables and the connection's.
+func (s *Scratch) environment(base []*byte) **byte {
+	s.call.room = append(s.call.room[:0], base...)
+	for _, at := range s.starts {
+		s.call.room = append(s.call.room, &s.text[at])
+	}
+	s.call.room = append(s.call.room, nil)
+	return unsafe.SliceData(s.call.room)
+}
+
 // missing tells whether the kernel does not know the calls that a start
 // begins with, or a seccomp filter refuses them.
-func (l *launch) missing() bool {
+func (l *call) missing() bool {
 	switch unix.Errno(l.errno) {
 	case unix.ENOSYS, unix.EINVAL, unix.EPERM:
 		return l.failed == stepFork || l.failed == stepUnshare
@@ -133,7 +143,7 @@ func (l *launch) missing() bool {
 	return false
 }
 
-func (im *Image) stepError(l *launch) error {
+func (im *Image) stepError(l *call) error {
 	e := &StepError{Errno: syscall.Errno(l.errno)}
 	switch {
 	case l.failed >= stepOwn:
@@ -153,7 +163,8 @@ func (im *Image) stepError(l *launch) error {
 //go:norace
 //go:noinline
 //go:nocheckptr
-func forkExec(l *launch) (pid, errno uintptr) {
+func forkExec(l *call) (pid, errno uintptr) {
+	l.args = cloneArgs{flags: modernFlags, exitSignal: uint64(unix.SIGCHLD), pidfd: uint64(uintptr(unsafe.Pointer(&l.pidfd)))}
 	pid, errno = vfork(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&l.args)), unsafe.Sizeof(l.args))
 	if errno != 0 || pid != 0 {
 		return pid, errno
@@ -167,7 +178,7 @@ func forkExec(l *launch) (pid, errno uintptr) {
 //go:norace
 //go:noinline
 //go:nocheckptr
-func forkExecOld(l *launch) (pid, errno uintptr) {
+func forkExecOld(l *call) (pid, errno uintptr) {
 	beforeFork()
 	pid, errno = vfork(unix.SYS_CLONE, unix.CLONE_VM|unix.CLONE_VFORK|uintptr(unix.SIGCHLD), 0)
 	if errno != 0 || pid != 0 {
@@ -185,7 +196,7 @@ func forkExecOld(l *launch) (pid, errno uintptr) {
 //go:nosplit
 //go:noinline
 //go:nocheckptr
-func child(l *launch) {
+func child(l *call) {
 	var e syscall.Errno
 	if !l.old {
 		l.failed = stepUnshare
@@ -206,7 +217,7 @@ func child(l *launch) {
 	for i := range l.steps {
 		s := &l.steps[i]
 		l.failed = stepOwn + i
-		if _, _, e = syscall.RawSyscall6(s.trap, s.a1, s.a2, s.a3, s.a4, 0, 0); e != 0 {
+		if _, _, e = syscall.RawSyscall6(s.trap, s.a1, s.a2, s.a3, 0, 0, 0); e != 0 {
 			goto fail
 		}
 	}
