@@ -3,16 +3,12 @@ package inetd
 import (
 	"fmt"
 	"os"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"goinetd/config"
 	"goinetd/inetd/admit"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
-	"goinetd/inetd/spawn/nofile"
 )
 
 // A service is a configured service while it runs. It outlives its
@@ -120,7 +116,7 @@ func (r *definer) define(conf *config.Service) (*definition, *config.Problem) {
 func (r *definer) world(account *spawn.Account) *spawn.World {
 	w := r.worlds[account]
 	if w == nil {
-		w = &spawn.World{Env: r.s.env, Session: r.s.o.Session, Rlimits: originalNofile()}
+		w = &spawn.World{Env: r.s.env, Session: r.s.o.Session, Rlimits: spawn.NofileAtStart()}
 		if r.s.root {
 			w.User = account
 		}
@@ -153,16 +149,6 @@ func (r *definer) unixOwner(o *socket.Options, l config.Listen) error {
 func (d *definition) problem(sev config.Severity, hint, format string, args ...any) config.Problem {
 	conf := config.Service{File: d.file, Line: d.line, Name: d.name}
 	return conf.Problem(sev, hint, format, args...)
-}
-
-// originalNofile gives programs the limit of open files that the daemon was
-// started with: Go raises its own.
-func originalNofile() []spawn.Rlimit {
-	var now syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now); err != nil || nofile.AtStart == (syscall.Rlimit{}) || now == nofile.AtStart {
-		return nil
-	}
-	return []spawn.Rlimit{{Resource: unix.RLIMIT_NOFILE, Soft: nofile.AtStart.Cur, Hard: nofile.AtStart.Max}}
 }
 
 // warnings are what is odd about a service, although it can run.

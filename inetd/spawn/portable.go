@@ -18,7 +18,7 @@ type call struct{ env []string }
 // child inherits from the daemon: such a world is refused.
 func (im *Image) start(fd int, s *Scratch) (pid, pidfd int, err error) {
 	world, path := im.world, im.Path()
-	if len(world.Rlimits) > 0 && !onlyNofile(world.Rlimits) || world.Nice != 0 || world.Umask != nil || world.NoNewPrivs {
+	if len(world.Rlimits) > 0 || world.Nice != 0 || world.Umask != nil || world.NoNewPrivs {
 		return 0, -1, &StepError{Step: "limits of " + path, Errno: syscall.ENOTSUP}
 	}
 	dir := world.Dir
@@ -52,11 +52,9 @@ func (im *Image) start(fd int, s *Scratch) (pid, pidfd int, err error) {
 	return 0, -1, e
 }
 
-// onlyNofile: the limit of open files that Go raised for itself is put back
-// by ForkExec.
-func onlyNofile(limits []Rlimit) bool {
-	return len(limits) == 1 && limits[0].Resource == syscall.RLIMIT_NOFILE
-}
+// NofileAtStart is for the other way: ForkExec puts back the limit of open
+// files that Go raised.
+func NofileAtStart() []Rlimit { return nil }
 
 // strings gives the environment that a start gets, as Go strings.
 func (s *Scratch) strings(base []string) []string {

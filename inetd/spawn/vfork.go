@@ -35,7 +35,20 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"goinetd/inetd/spawn/nofile"
 )
+
+// NofileAtStart gives children the limit of open files that the daemon was
+// started with: Go raises its own.
+func NofileAtStart() []Rlimit {
+	var now unix.Rlimit
+	was := nofile.AtStart
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &now) != nil || was == (nofile.Limit{}) || now.Cur == was.Soft && now.Max == was.Hard {
+		return nil
+	}
+	return []Rlimit{{Resource: unix.RLIMIT_NOFILE, Soft: was.Soft, Hard: was.Hard}}
+}
 
 //go:linkname beforeFork syscall.runtime_BeforeFork
 func beforeFork()

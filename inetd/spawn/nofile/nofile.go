@@ -1,20 +1,29 @@
+//go:build (amd64 || arm64) && !portable
+
 // Package nofile remembers the limit of open files that the process was
-// started with. Package os raises the soft limit to the hard one when it is
+// started with. Package syscall raises the soft limit when it is
 // initialized, and children are to have what it was before.
+// syscall.ForkExec puts it back by a variable of its own, which nobody else
+// can see.
 //
 // It works because packages are initialized in the order of their import
 // paths once their own imports are (Go specification, "Program
-// initialization"), and this one imports less than os and sorts before it.
-// So it must import nothing but syscall. TestChildWorld would catch its
-// breaking.
+// initialization"), and this one imports nothing and sorts before syscall.
+// Hence the few lines of assembly. TestChildWorld would catch its breaking.
 package nofile
 
-import "syscall"
+// A Limit is struct rlimit of prlimit64(2).
+type Limit struct{ Soft, Hard uint64 }
 
 // AtStart is RLIMIT_NOFILE as it was; zero where it could not be read.
-var AtStart = func() (l syscall.Rlimit) {
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil {
-		return syscall.Rlimit{}
-	}
+var AtStart = read()
+
+func read() (l Limit) {
+	prlimit(&l)
 	return l
-}()
+}
+
+// prlimit is prlimit64(0, RLIMIT_NOFILE, NULL, l).
+//
+//go:noescape
+func prlimit(l *Limit)

@@ -1,0 +1,404 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The tests run the built inetd against real sockets and real programs. They
+// are built once, by TestMain: the daemon, a copy that rests for two seconds
+// instead of ten minutes, and a program that tells of its world.
+var built struct {
+	inetd, impatient, world string
+	err                     error
+}
+
+var buildFlags []string // of the daemon: files with build tags add to them
+
+// patience bounds every wait for an event; nothing takes that long.
+const patience = 30 * time.Second
+
+func TestMain(m *testing.M) {
+	os.Unsetenv("NOTIFY_SOCKET")
+	dir, err := os.MkdirTemp("", "inetd-test")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Chmod(dir, 0o755)
+	built.inetd, built.impatient, built.world = dir+"/inetd", dir+"/impatient", dir+"/world"
+	build := func(out, flags string) {
+		cmd := exec.Command("go", append(append([]string{"build", "-o", out, "-ldflags", flags}, buildFlags...), ".")...)
+		if text, err := cmd.CombinedOutput(); err != nil {
+			built.err = fmt.Errorf("go build: %v\n%s", err, text)
+		}
+	}
+	build(built.inetd, "")
+	build(built.impatient, "-X main.looped=2")
+	status := 1
+	if built.err == nil {
+		status = m.Run()
+	} else {
+		fmt.Fprintln(os.Stderr, built.err)
+	}
+	os.RemoveAll(dir)
+	os.Exit(status)
+}
+
+// need ends a test that cannot run here: as failed in CI, as skipped
+// elsewhere, with what is missing.
+func need(t *testing.T, tools ...string) {
+	t.Helper()
+	for _, tool := range tools {
+		missing := ""
+		if tool == "root" {
+			if os.Geteuid() != 0 {
+				missing = "root"
+			}
+		} else if _, err := exec.LookPath(tool); err != nil {
+			missing = tool
+		}
+		if missing == "" {
+			continue
+		}
+		if os.Getenv("CI") != "" {
+			t.Fatalf("%s is missing", missing)
+		}
+		t.Skipf("%s is missing", missing)
+	}
+}
+
+// folder makes a folder that any user can look into.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "inetd-"+strings.ReplaceAll(t.Name(), "/", "-"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(dir, 0o755)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func write(t *testing.T, path, text string, mode os.FileMode) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(path, mode)
+	return path
+}
+
+// script writes a shell script.
+func script(t *testing.T, text string) string {
+	t.Helper()
+	return write(t, filepath.Join(folder(t), "script"), "#!/bin/sh\n"+text+"\n", 0o755)
+}
+
+// port gives a TCP port of loopback that is free, for UDP as well.
+func port(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := l.Addr().(*net.TCPAddr).Port
+		l.Close()
+		if u, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", n)); err == nil {
+			u.Close()
+			return n
+		}
+	}
+	t.Fatal("no free port")
+	return 0
+}
+
+func at(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+// A daemon is an inetd that runs in the foreground.
+type daemonProcess struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	conf   string
+	notify *net.UnixConn
+	states chan string // what it tells systemd
+	ended  chan struct{}
+
+	mu   sync.Mutex
+	more *sync.Cond
+	log  bytes.Buffer
+}
+
+// A setup says how a daemon is started.
+type setup struct {
+	conf    string   // text of its inetd.conf
+	flags   []string // behind -i
+	program string   // built.inetd, unless another is meant
+	before  []string // a command that runs it
+	env     []string // added to ours
+	attr    *syscall.SysProcAttr
+}
+
+// start runs a daemon and waits until it serves.
+func (s setup) start(t *testing.T) *daemonProcess {
+	t.Helper()
+	d := s.launch(t)
+	d.await("READY=1")
+	return d
+}
+
+// launch runs a daemon.
+func (s setup) launch(t *testing.T) *daemonProcess {
+	t.Helper()
+	dir := folder(t)
+	d := &daemonProcess{t: t, conf: filepath.Join(dir, "inetd.conf"), states: make(chan string, 1000), ended: make(chan struct{})}
+	d.more = sync.NewCond(&d.mu)
+	write(t, d.conf, s.conf, 0o644)
+	socket := filepath.Join(dir, "notify")
+	var err error
+	if d.notify, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"}); err != nil {
+		t.Fatal(err)
+	}
+	go d.listen()
+	if s.program == "" {
+		s.program = built.inetd
+	}
+	args := append(append(append(s.before, s.program, "-i"), s.flags...), d.conf)
+	d.cmd = exec.Command(args[0], args[1:]...)
+	d.cmd.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+socket), s.env...)
+	d.cmd.SysProcAttr = s.attr
+	stderr, err := d.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go d.read(stderr)
+	t.Cleanup(d.stop)
+	return d
+}
+
+func (d *daemonProcess) listen() {
+	buf := make([]byte, 4096)
+	for {
+		n, err := d.notify.Read(buf)
+		if err != nil {
+			return
+		}
+		d.states <- string(buf[:n])
+	}
+}
+
+func (d *daemonProcess) read(stderr io.Reader) {
+	lines := bufio.NewScanner(stderr)
+	for lines.Scan() {
+		d.mu.Lock()
+		d.log.WriteString(lines.Text() + "\n")
+		d.more.Broadcast()
+		d.mu.Unlock()
+	}
+	d.cmd.Wait()
+	d.mu.Lock()
+	close(d.ended)
+	d.more.Broadcast()
+	d.mu.Unlock()
+}
+
+// await waits for a state that the daemon tells systemd.
+func (d *daemonProcess) await(state string) {
+	d.t.Helper()
+	for {
+		select {
+		case got := <-d.states:
+			if strings.Contains(got, state) {
+				return
+			}
+		case <-d.ended:
+			d.t.Fatalf("inetd ended before %s:\n%s", state, d.text())
+		case <-time.After(patience):
+			d.t.Fatalf("no %s; the log:\n%s", state, d.text())
+		}
+	}
+}
+
+func (d *daemonProcess) text() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.log.String()
+}
+
+// find waits until the log has matches of a pattern, and gives them.
+func (d *daemonProcess) find(pattern string, count int) [][]string {
+	d.t.Helper()
+	re := regexp.MustCompile(pattern)
+	overdue := false
+	timer := time.AfterFunc(patience, func() {
+		d.mu.Lock()
+		overdue = true
+		d.more.Broadcast()
+		d.mu.Unlock()
+	})
+	defer timer.Stop()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for {
+		found := re.FindAllStringSubmatch(d.log.String(), -1)
+		if len(found) >= count {
+			return found
+		}
+		over := overdue
+		select {
+		case <-d.ended:
+			over = true
+		default:
+		}
+		if over {
+			d.t.Fatalf("%d of %d times %q in the log:\n%s", len(found), count, pattern, tail(d.log.String()))
+		}
+		d.more.Wait()
+	}
+}
+
+func tail(log string) string { return log[max(0, len(log)-5000):] }
+
+// reload gives the daemon another configuration and waits until it has it.
+func (d *daemonProcess) reload(conf string) {
+	d.t.Helper()
+	write(d.t, d.conf, conf, 0o644)
+	d.signal(syscall.SIGHUP)
+	d.await("RELOADING=1")
+	d.await("READY=1")
+}
+
+func (d *daemonProcess) signal(sig syscall.Signal) {
+	d.t.Helper()
+	if err := d.cmd.Process.Signal(sig); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// stop ends the daemon.
+func (d *daemonProcess) stop() {
+	d.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-d.ended:
+	case <-time.After(patience):
+		d.cmd.Process.Kill()
+		d.t.Errorf("inetd does not end on SIGTERM; the log:\n%s", tail(d.text()))
+	}
+	d.notify.Close()
+	if text := d.text(); strings.Contains(text, "DATA RACE") || strings.Contains(text, "goroutine ") {
+		d.t.Errorf("the daemon crashed or races:\n%s", text)
+	}
+}
+
+// pid gives the daemon's own pid.
+func (d *daemonProcess) pid() int { return d.cmd.Process.Pid }
+
+// count gives how many entries a folder of /proc/PID has.
+func (d *daemonProcess) count(what string) int {
+	d.t.Helper()
+	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/%s", d.pid(), what))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return len(list)
+}
+
+// status reads a number of /proc/PID/status.
+func (d *daemonProcess) status(name string) int {
+	d.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.pid()))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == name+":" {
+			n, _ := strconv.Atoi(f[1])
+			return n
+		}
+	}
+	d.t.Fatalf("no %s in /proc/%d/status", name, d.pid())
+	return 0
+}
+
+// dial connects to a TCP port of loopback.
+func dial(t *testing.T, port int) *net.TCPConn {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", at(port), patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(patience))
+	t.Cleanup(func() { c.Close() })
+	return c.(*net.TCPConn)
+}
+
+// ask sends a text, shuts down the sending side and gives all that comes.
+func ask(t *testing.T, port int, text string) string {
+	t.Helper()
+	c := dial(t, port)
+	io.WriteString(c, text)
+	c.CloseWrite()
+	answer, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatalf("port %d: %v", port, err)
+	}
+	c.Close()
+	return string(answer)
+}
+
+// udp opens a UDP socket towards a port of loopback.
+func udp(t *testing.T, port int) *net.UDPConn {
+	t.Helper()
+	c, err := net.Dial("udp", at(port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(patience))
+	t.Cleanup(func() { c.Close() })
+	return c.(*net.UDPConn)
+}
+
+// command runs a command that has to succeed.
+func command(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := output(name, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// output runs a command to its end and gives what it says.
+func output(name string, args ...string) (string, error) {
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out), err
+}
+
+func readAll(t *testing.T, r io.Reader) string {
+	t.Helper()
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,5 @@
+//go:build portable
+
+package main
+
+func init() { buildFlags = append(buildFlags, "-tags", "portable") }

@@ -1,0 +1,7 @@
+//go:build race
+
+package main
+
+func init() { buildFlags = append(buildFlags, "-race") }
+
+const racing = true
