@@ -1,0 +1,216 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// 200 reloads while 5,000 connections run: none fails, and nothing is left
+// over.
+func TestReloadUnderLoad(t *testing.T) {
+	need(t, "root")
+	const connections = 5000
+	raiseFiles(t)
+	p, q := port(t), port(t)
+	conf := fmt.Sprintf("%s stream tcp nowait nobody /bin/cat cat\n%s stream tcp nowait root internal echo\n", at(p), at(q))
+	d := setup{conf: conf, flags: []string{"-R", "0"}}.start(t)
+	ask(t, p, "warm")
+	before := d.count("fd")
+
+	var conns []*net.TCPConn
+	for i := range connections {
+		to := p // every fifth is a process of its own
+		if i%5 != 0 {
+			to = q
+		}
+		dialer := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i%200))}}
+		c, err := dialer.Dial("tcp", at(to))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c.(*net.TCPConn))
+	}
+	check := func(i int) {
+		c := conns[i]
+		c.SetDeadline(time.Now().Add(patience))
+		line := fmt.Sprintf("line %d of %d\n", i, len(conns))
+		if _, err := io.WriteString(c, line); err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+		buf := make([]byte, len(line))
+		if _, err := io.ReadFull(c, buf); err != nil || string(buf) != line {
+			t.Fatalf("connection %d: %q, %v", i, buf, err)
+		}
+	}
+	for hup := range 200 {
+		d.signal(syscall.SIGHUP)
+		for i := hup * 25; i < hup*25+25; i++ {
+			check(i)
+		}
+		if got := ask(t, p, "new"); got != "new" {
+			t.Fatalf("a new client during reload %d got %q", hup, got)
+		}
+		d.await("READY=1")
+	}
+	for i, c := range conns {
+		check(i)
+		c.CloseWrite()
+		if rest := readAll(t, c); rest != "" {
+			t.Fatalf("connection %d: %q behind the end", i, rest)
+		}
+		c.Close()
+	}
+	d.idle(before)
+}
+
+// idle waits until the daemon has no children and no more descriptors than
+// before.
+func (d *daemonProcess) idle(descriptors int) {
+	d.t.Helper()
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		children, _ := output("pgrep", "-P", fmt.Sprint(d.pid()))
+		if n := d.count("fd"); children == "" && n <= descriptors {
+			return
+		} else if time.Since(began) > patience {
+			d.t.Fatalf("%d descriptors, %d before; children:\n%s", n, descriptors, children)
+		}
+	}
+}
+
+func raiseFiles(t *testing.T) {
+	var l syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); l.Max < 12000 {
+		t.Fatalf("the hard limit of open files is %d, and this test needs 12000", l.Max)
+	}
+}
+
+// A client that connected before a reload and was not accepted yet is served
+// after it; so are changed programs, users and limits.
+func TestReloadKeepsQueue(t *testing.T) {
+	need(t, "root")
+	p := port(t)
+	line := at(p) + " stream tcp nowait/%d %s /bin/sh sh -c \"id -un; cat; echo %s\"\n"
+	d := setup{conf: fmt.Sprintf(line, 1, "nobody", "old")}.start(t)
+	inode := d.socketInode(p)
+	first := dial(t, p)
+	one := make([]byte, len("nobody\n"))
+	if _, err := io.ReadFull(first, one); err != nil {
+		t.Fatal(err)
+	}
+	second := dial(t, p) // queues: one instance is all that may run
+	io.WriteString(second, "queued ")
+	second.CloseWrite()
+	d.reload(fmt.Sprintf(line, 2, "daemon", "new"))
+	if got := readAll(t, second); got != "daemon\nqueued new\n" {
+		t.Errorf("the queued client got %q", got)
+	}
+	first.CloseWrite()
+	if got := string(one) + readAll(t, first); got != "nobody\nold\n" {
+		t.Errorf("the running client got %q", got)
+	}
+	if now := d.socketInode(p); now != inode {
+		t.Errorf("the socket was opened anew: %s, before %s", now, inode)
+	}
+}
+
+// socketInode gives the inode of the listening socket of a port.
+func (d *daemonProcess) socketInode(port int) string {
+	d.t.Helper()
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(table), "\n") {
+		if f := strings.Fields(line); len(f) > 9 && f[1] == fmt.Sprintf("0100007F:%04X", port) && f[3] == "0A" {
+			return f[9]
+		}
+	}
+	d.t.Fatalf("nobody listens on %d", port)
+	return ""
+}
+
+// A configuration that cannot be read, or is wrong, takes nothing away.
+func TestBrokenReload(t *testing.T) {
+	need(t, "root")
+	p, q, r := port(t), port(t), port(t)
+	line := func(port int, word string) string {
+		return fmt.Sprintf("%s stream tcp nowait nobody /bin/echo echo %s\n", at(port), word)
+	}
+	d := setup{conf: line(p, "one") + line(q, "two")}.start(t)
+	answers := func(when string, want map[int]string) {
+		t.Helper()
+		for port, word := range want {
+			if got := ask(t, port, ""); got != word+"\n" {
+				t.Errorf("%s: port %d says %q, want %s\n%s", when, port, got, word, d.text())
+			}
+		}
+	}
+	d.reload("this is not\nan inetd.conf\n")
+	d.find(`inetd\.conf:1: field 4 \(wait/nowait\) is missing`, 1)
+	answers("a broken file", map[int]string{p: "one", q: "two"})
+
+	d.reload(line(p, "uno") + strings.Replace(line(q, "dos"), "nobody", "nosuchuser", 1) + line(r, "tres"))
+	d.find(`inetd\.conf:2: unknown user "nosuchuser" \(service \d+ skipped; add the user, or correct field 5\)`, 1)
+	answers("a broken line", map[int]string{p: "uno", q: "two", r: "tres"})
+
+	os.Rename(d.conf, d.conf+".away")
+	d.signal(syscall.SIGHUP)
+	d.find(`reload: .*no such file or directory \(nothing is changed\)`, 1)
+	answers("a missing file", map[int]string{p: "uno", q: "two", r: "tres"})
+
+	d.reload(line(p, "uno"))
+	answers("a good file", map[int]string{p: "uno"})
+	if c, err := net.Dial("tcp", at(q)); err == nil {
+		c.Close()
+		t.Errorf("a service that was taken away still answers")
+	}
+}
+
+// A program that has the socket of a wait service keeps it over a reload
+// that takes the service away, and the service can come back while it runs.
+func TestReloadLentSocket(t *testing.T) {
+	need(t, "root")
+	p, q := port(t), port(t)
+	dir := folder(t)
+	command(t, "mkfifo", "-m", "666", dir+"/gate")
+	other := fmt.Sprintf("%s stream tcp nowait nobody /bin/echo echo here\n", at(q))
+	udpLine := fmt.Sprintf("%s dgram udp wait nobody %s wait\n", at(p), script(t, "dd bs=100 count=1 2>/dev/null >/dev/null; cat "+dir+"/gate >/dev/null"))
+	d := setup{conf: udpLine + other, flags: []string{"-l"}}.start(t)
+	c := udp(t, p)
+	fmt.Fprint(c, "go")
+	d.find(`START: \d+ pid=`, 1)
+	d.reload(other)
+	d.reload(udpLine + other)
+	if strings.Contains(d.text(), "in use") {
+		t.Fatalf("the address was lost:\n%s", d.text())
+	}
+	release := func() {
+		gate, err := os.OpenFile(dir+"/gate", os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gate.Close()
+	}
+	release()
+	d.find(`EXIT: `, 1)
+	fmt.Fprint(c, "again")
+	d.find(`START: \d+ pid=`, 2)
+	d.reload(other) // gone for good: closed when its program is
+	release()
+	d.find(`EXIT: `, 2)
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if l, err := net.ListenPacket("udp", at(p)); err == nil {
+			l.Close()
+			return
+		} else if time.Since(began) > patience {
+			t.Fatal(err)
+		}
+	}
+}
