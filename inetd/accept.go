@@ -188,12 +188,16 @@ func (s *Server) spawnFailed(w *worker, c *client, err error) {
 
 // start forks and execs, and writes the START line.
 func (s *Server) start(w *worker, def *definition, fd int, t task) error {
-	return s.children.Start(def.image, fd, &w.scratch, t, func(pid int) {
-		if def.success != 0 {
-			w.startLine(def, pid, t.from)
-			s.log.Write(syslog.Info, w.line)
-		}
-	})
+	p, err := def.image.Start(fd, &w.scratch)
+	if err != nil {
+		return err
+	}
+	if def.success != 0 {
+		w.startLine(def, p.PID, t.from)
+		s.log.Write(syslog.Info, w.line)
+	}
+	s.children.Add(p, t)
+	return nil
 }
 
 // How often a client's program is tried to be started while the host is

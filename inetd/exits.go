@@ -18,7 +18,8 @@ type task struct {
 	since time.Duration
 }
 
-// ended releases what a program had, and writes the EXIT line.
+// ended releases what a program had, and writes the EXIT line. Only the
+// reaper calls it.
 func (s *Server) ended(e spawn.Exit, t task) {
 	s.mu.Lock()
 	if t.lent == nil {
@@ -29,7 +30,8 @@ func (s *Server) ended(e spawn.Exit, t task) {
 	}
 	s.mu.Unlock()
 	if t.def.success&exitParts != 0 {
-		s.log.Write(syslog.Info, exitLine(nil, t.def, e.Status, e.PID, s.now()-t.since))
+		s.exit = exitLine(s.exit, t.def, e.Status, e.PID, s.now()-t.since)
+		s.log.Write(syslog.Info, s.exit)
 	}
 }
 

@@ -55,6 +55,7 @@ type Server struct {
 	children *spawn.Children[task]
 	root     bool
 	env      *spawn.Env
+	exit     []byte                          // the reaper's, for EXIT lines
 	udpPorts atomic.Pointer[map[uint16]bool] // whose datagrams our own UDP services never answer
 
 	mu        sync.Mutex
@@ -105,16 +106,42 @@ func (s *Server) Run(ctx context.Context) {
 	// A worker keeps its processor while it forks; the reaper and the log
 	// want one as well.
 	runtime.GOMAXPROCS(workers + 1)
+	threads(workers + spareThreads)
 	go s.children.Reap(s.ended)
 	var done sync.WaitGroup
 	for range workers {
 		w := &worker{server: s}
 		done.Go(w.run)
 	}
+	// Connections leave little garbage: a small heap costs hardly a collection
+	// more, and the daemon is to be small.
+	debug.SetGCPercent(25)
 	debug.FreeOSMemory() // what reading the configuration took
 	<-ctx.Done()
 	s.poll.close()
 	done.Wait()
+}
+
+// spareThreads are for the reaper, the log, signals and what a reload does.
+const spareThreads = 4
+
+// threads makes the runtime have so many threads, and keep them. Later may be
+// too late: a host that refuses a fork refuses a thread as well, and Go ends
+// the process then.
+func threads(n int) {
+	var there, free sync.WaitGroup
+	there.Add(n)
+	free.Add(1)
+	for range n {
+		go func() {
+			runtime.LockOSThread()
+			there.Done()
+			free.Wait()
+			runtime.UnlockOSThread()
+		}()
+	}
+	there.Wait()
+	free.Done()
 }
 
 // now is the time since the server began.

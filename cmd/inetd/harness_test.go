@@ -173,6 +173,7 @@ func (s setup) launch(t *testing.T) *daemonProcess {
 	if d.notify, err = net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"}); err != nil {
 		t.Fatal(err)
 	}
+	os.Chmod(socket, 0o666)
 	go d.listen()
 	if s.program == "" {
 		s.program = built.inetd

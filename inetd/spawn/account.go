@@ -208,12 +208,12 @@ func getent(database, key string) []string {
 	defer unix.Close(pair[0])
 	limit := unix.NsecToTimeval(int64(getentLimit))
 	unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
-	pid, pidfd, err := im.start(pair[1], new(Scratch))
+	p, err := im.Start(pair[1], new(Scratch))
 	unix.Close(pair[1])
 	if err != nil {
 		return nil
 	}
-	defer collect(pid, pidfd)
+	defer p.collect()
 	var answer []byte
 	buf := make([]byte, 4096)
 	for {
@@ -222,7 +222,7 @@ func getent(database, key string) []string {
 			continue
 		}
 		if err != nil || len(answer) > 1<<20 {
-			unix.Kill(pid, unix.SIGKILL) // it still holds its end, so it runs
+			unix.Kill(p.PID, unix.SIGKILL) // it still holds its end, so it runs
 			return nil
 		}
 		if n == 0 {

@@ -51,28 +51,26 @@ func NewChildren[T any]() (*Children[T], error) {
 	return c, nil
 }
 
-// Start runs im with fd as its descriptors 0, 1 and 2. started is called
-// with the pid as soon as the program runs and before its exit can be seen,
-// so that a log has them in order. The error is a *StepError. fd stays open
-// in the caller.
-func (c *Children[T]) Start(im *Image, fd int, s *Scratch, tag T, started func(pid int)) error {
-	pid, pidfd, err := im.start(fd, s)
-	if err != nil {
-		return err
+// A Process is a program that was started and is to go into the table.
+type Process struct {
+	PID   int
+	pidfd int // -1: none
+}
+
+// Add puts a started program into the table, from where Reap will take it.
+// Until then its exit is not seen: what is logged before stands before it.
+func (c *Children[T]) Add(p Process, tag T) {
+	if p.pidfd < 0 && c.timeout < 0 {
+		p.pidfd, _ = unix.PidfdOpen(p.PID, 0)
 	}
-	started(pid)
-	if pidfd < 0 && c.timeout < 0 {
-		pidfd, _ = unix.PidfdOpen(pid, 0)
-	}
-	pidfd = raise(pidfd)
+	p.pidfd = raise(p.pidfd)
 	c.mu.Lock()
-	c.live[pid] = entry[T]{tag, pidfd}
+	c.live[p.PID] = entry[T]{tag, p.pidfd}
 	c.mu.Unlock()
-	if pidfd >= 0 {
-		e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: int32(pid)}
-		unix.EpollCtl(c.epoll, unix.EPOLL_CTL_ADD, pidfd, &e)
+	if p.pidfd >= 0 {
+		e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: int32(p.PID)}
+		unix.EpollCtl(c.epoll, unix.EPOLL_CTL_ADD, p.pidfd, &e)
 	}
-	return nil
 }
 
 // Len gives the number of running programs.
@@ -114,7 +112,7 @@ func (c *Children[T]) Reap(ended func(Exit, T)) {
 		}
 		for _, e := range events[:n] {
 			if one, ok := c.take(int(e.Fd)); ok {
-				ended(Exit{int(e.Fd), collect(int(e.Fd), one.pidfd)}, one.tag)
+				ended(Exit{int(e.Fd), Process{int(e.Fd), one.pidfd}.collect()}, one.tag)
 			}
 		}
 		if c.timeout > 0 {
@@ -187,14 +185,14 @@ func siginfoPID(info *unix.Siginfo) int {
 
 // collect takes a child that has ended, or is about to, out of the kernel's
 // table.
-func collect(pid, pidfd int) (status unix.WaitStatus) {
+func (p Process) collect() (status unix.WaitStatus) {
 	for {
-		if _, err := unix.Wait4(pid, &status, 0, nil); err != unix.EINTR {
+		if _, err := unix.Wait4(p.PID, &status, 0, nil); err != unix.EINTR {
 			break
 		}
 	}
-	if pidfd >= 0 {
-		unix.Close(pidfd)
+	if p.pidfd >= 0 {
+		unix.Close(p.pidfd)
 	}
 	return status
 }

@@ -13,13 +13,14 @@ import (
 // A call is what a Scratch keeps between starts.
 type call struct{ env []string }
 
-// start runs the program by syscall.ForkExec. It costs a pipe, and it tells
+// Start runs the program with fd as its descriptors 0, 1 and 2, by
+// syscall.ForkExec. It costs a pipe, and it tells
 // the errno but not the step that failed. What ForkExec has no word for, the
 // child inherits from the daemon: such a world is refused.
-func (im *Image) start(fd int, s *Scratch) (pid, pidfd int, err error) {
+func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 	world, path := im.world, im.Path()
 	if len(world.Rlimits) > 0 || world.Nice != 0 || world.Umask != nil || world.NoNewPrivs {
-		return 0, -1, &StepError{Step: "limits of " + path, Errno: syscall.ENOTSUP}
+		return Process{}, &StepError{Step: "limits of " + path, Errno: syscall.ENOTSUP}
 	}
 	dir := world.Dir
 	if dir == "" && world.Chroot != "" {
@@ -38,18 +39,18 @@ func (im *Image) start(fd int, s *Scratch) (pid, pidfd int, err error) {
 	for _, arg := range im.argv[:len(im.argv)-1] {
 		args = append(args, unix.BytePtrToString(arg))
 	}
-	pidfd = -1
+	pidfd := -1
 	attr.Sys.PidFD = &pidfd
-	pid, err = syscall.ForkExec(path, args, attr)
+	pid, err := syscall.ForkExec(path, args, attr)
 	if err == nil {
-		return pid, pidfd, nil
+		return Process{pid, pidfd}, nil
 	}
 	e := &StepError{Step: "exec " + path}
 	errors.As(err, &e.Errno)
 	if e.Errno == syscall.EPERM {
 		e.Step = "fork, credentials or exec of " + path
 	}
-	return 0, -1, e
+	return Process{}, e
 }
 
 // NofileAtStart is for the other way: ForkExec puts back the limit of open

@@ -106,10 +106,9 @@ const (
 
 var stepNames = [stepOwn]string{"fork", "close_range", "sigprocmask", "dup", "exec"}
 
-// start runs the program with fd as its descriptors 0, 1 and 2. It gives its
-// pid and a pidfd, which is -1 where the kernel has none to give. The error
-// is a *StepError.
-func (im *Image) start(fd int, s *Scratch) (pid, pidfd int, err error) {
+// Start runs the program with fd as its descriptors 0, 1 and 2. The error is
+// a *StepError. fd stays open in the caller.
+func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 	l := &s.call
 	l.path, l.argv, l.steps, l.fd = im.path, &im.argv[0], im.world.steps, uintptr(fd)
 	l.envv = s.environment(im.world.Env.envv)
@@ -124,15 +123,15 @@ func (im *Image) start(fd int, s *Scratch) (pid, pidfd int, err error) {
 		case errno != 0:
 			l.failed, l.errno = stepFork, errno
 		case l.errno != 0:
-			collect(int(pid), int(l.pidfd))
+			Process{int(pid), int(l.pidfd)}.collect()
 		default:
-			return int(pid), int(l.pidfd), nil
+			return Process{int(pid), int(l.pidfd)}, nil
 		}
 		if !l.old && l.missing() {
 			oldKernel.Store(true)
 			continue
 		}
-		return 0, -1, im.stepError(l)
+		return Process{}, im.stepError(l)
 	}
 }
 
