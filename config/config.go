@@ -60,15 +60,7 @@ func (l Listen) String() string {
 	if l.Network == "unix" {
 		return "unix:" + l.Path
 	}
-	name := l.Network
-	switch l.Family {
-	case IPv4:
-		name += "4"
-	case IPv6:
-		name += "6"
-	case Mapped:
-		name += "46"
-	}
+	name := l.protocol()
 	if l.Network != "tcp" && l.Network != "udp" {
 		return name + ":" + l.Host
 	}
@@ -80,6 +72,11 @@ func (l Listen) String() string {
 		host += ":"
 	}
 	return name + ":" + host + strconv.Itoa(l.Port)
+}
+
+// protocol gives the network with its family, as inetd.conf has it: "tcp6".
+func (l Listen) protocol() string {
+	return l.Network + [...]string{Both: "", IPv4: "4", IPv6: "6", Mapped: "46"}[l.Family]
 }
 
 // LogSet is a set of the things that a START, EXIT or FAIL line can tell, by

@@ -19,6 +19,7 @@ type InetdOptions struct {
 	PerSource          int    // -s: at once for one client; 0: no limit
 	Address            string // -a: where services without an address listen; empty: everywhere
 	LogStarts          bool   // -l: START and EXIT lines
+	Services           string // services(5) to look names up in; empty: /etc/services
 
 	// KnownUser tells whether there is such a user; it decides what
 	// "user.group" means. Nil: there is none with a dot in the name.
@@ -35,13 +36,18 @@ var inetdFields = map[string]string{
 // FreeBSD, OpenBSD and Debian, NetBSD (positional) and GNU inetutils. A line
 // that is wrong is a problem; the others are served.
 func ReadInetd(file, text string, o InetdOptions) ([]*Service, []Problem) {
-	r := &inetdReader{file: file, o: o, ports: readServices("/etc/services")}
+	if o.Services == "" {
+		o.Services = "/etc/services"
+	}
+	r := &inetdReader{file: file, o: o, ports: readServices(o.Services)}
 	if o.Address != "" {
 		r.hosts = []string{o.Address}
 	}
 	for _, l := range joinLines(text) {
 		r.line = l.number
-		r.entry(l.text)
+		if text := strings.TrimSpace(l.text); text != "" { // a lone backslash leaves nothing
+			r.entry(text)
+		}
 	}
 	return r.services, r.problems
 }
@@ -245,7 +251,7 @@ func literalFamily(l *Listen) *bad {
 		return nil
 	}
 	if l.Family != is {
-		return badf("correct field 1 or field 3", "address %s does not go with %s", l.Host, Listen{Network: l.Network, Family: l.Family})
+		return badf("correct field 1 or field 3", "address %s does not go with %s", l.Host, l.protocol())
 	}
 	return nil
 }

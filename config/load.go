@@ -86,8 +86,10 @@ func leftover(name string) bool {
 }
 
 // withoutClashes drops the services that want a place which an earlier one
-// has.
+// has. A service on both families leaves one of them to a line that names it:
+// in 4.4BSD's files tcp is IPv4, and a line with tcp6 stands beside it.
 func withoutClashes(services []*Service) (kept []*Service, problems []Problem) {
+	leaveFamilies(services)
 	taken := map[string]*Service{}
 	for _, s := range services {
 		places := s.places()
@@ -110,6 +112,37 @@ func withoutClashes(services []*Service) (kept []*Service, problems []Problem) {
 	return kept, problems
 }
 
+// leaveFamilies narrows what is on both families where another service is on
+// just one of them.
+func leaveFamilies(services []*Service) {
+	named := map[string]bool{}
+	for _, s := range services {
+		for _, l := range s.Listen {
+			if l.Family == IPv4 || l.Family == IPv6 {
+				named[l.place(s.SocketType, l.Family)] = true
+			}
+		}
+	}
+	for _, s := range services {
+		for i := range s.Listen {
+			l := &s.Listen[i]
+			four, six := named[l.place(s.SocketType, IPv4)], named[l.place(s.SocketType, IPv6)]
+			switch {
+			case l.Family != Both || four == six:
+			case six:
+				l.Family = IPv4
+			default:
+				l.Family = IPv6
+			}
+		}
+	}
+}
+
+// place names a socket of one family.
+func (l Listen) place(t SocketType, f Family) string {
+	return fmt.Sprint(l.Network, t, f, l.Host, " ", l.Port, l.Proto, l.Path)
+}
+
 // places names each socket of a service, one family at a time.
 func (s *Service) places() []string {
 	if s.Mux != "" {
@@ -122,7 +155,7 @@ func (s *Service) places() []string {
 			families = []Family{IPv4, IPv6}
 		}
 		for _, f := range families {
-			places = append(places, fmt.Sprint(l.Network, s.SocketType, f, l.Host, " ", l.Port, l.Proto, l.Path))
+			places = append(places, l.place(s.SocketType, f))
 		}
 	}
 	return places

@@ -1,0 +1,110 @@
+package syslog
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+const patience = 30 * time.Second
+
+func toSocket(path string) *Logger {
+	l := &Logger{ident: "inetd", out: &socketSink{path: path, fd: -1}}
+	l.wake.L, l.idle.L = &l.mu, &l.mu
+	go l.carry()
+	return l
+}
+
+func listen(t *testing.T, path string) *net.UnixConn {
+	t.Helper()
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(patience))
+	return c
+}
+
+func next(t *testing.T, c *net.UnixConn) string {
+	t.Helper()
+	buf := make([]byte, 1<<16)
+	n, err := c.Read(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(buf[:n])
+}
+
+// Lines are RFC 3164's; a syslog daemon may come late, go away and come back,
+// and nothing that it was there for is lost.
+func TestSyslogComesAndGoes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l := toSocket(path)
+	l.Printf(Err, "early %d", 1)
+	c := listen(t, path)
+	line := regexp.MustCompile(`^<(\d+)>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d inetd\[` + fmt.Sprint(os.Getpid()) + `\]: (.*)$`)
+	for i, want := range []string{"27 early 1", "30 then 2"} {
+		if i == 1 {
+			l.Printf(Info, "then %d", 2)
+		}
+		m := line.FindStringSubmatch(next(t, c))
+		if m == nil || m[1]+" "+m[2] != want {
+			t.Errorf("got %q, want %s", m, want)
+		}
+	}
+	c.Close()
+	os.Remove(path)
+	l.Printf(Notice, "while away")
+	c = listen(t, path)
+	defer c.Close()
+	if got := next(t, c); !strings.HasSuffix(got, "while away") {
+		t.Errorf("got %q", got)
+	}
+	l.Flush()
+}
+
+// A log that nobody reads keeps nobody waiting and takes a bounded amount of
+// memory; how much was lost is told.
+func TestSyslogStuck(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l := toSocket(path)
+	const lines, length = 30000, 100
+	for range lines {
+		l.Write(Info, []byte(strings.Repeat("x", length)))
+	}
+	l.mu.Lock()
+	held, lost := len(l.waiting), l.lost
+	l.mu.Unlock()
+	if held > limit+200 || lost == 0 || lost == lines {
+		t.Errorf("%d bytes held, %d lines lost", held, lost)
+	}
+	c := listen(t, path)
+	defer c.Close()
+	for range lines - lost {
+		next(t, c)
+	}
+	l.Printf(Info, "after")
+	if got, want := next(t, c), fmt.Sprintf("%d log lines lost", lost); !strings.Contains(got, want) {
+		t.Errorf("got %q, want %s", got, want)
+	}
+	if got := next(t, c); !strings.HasSuffix(got, "after") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// What clients choose cannot forge a line.
+func TestControlCharacters(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	c := listen(t, path)
+	defer c.Close()
+	l := toSocket(path)
+	l.Printf(Info, "name %s", "a\nFAIL: x\x1b[1m\r\x7f")
+	if got := next(t, c); !strings.HasSuffix(got, `name a\x0aFAIL: x\x1b[1m\x0d\x7f`) {
+		t.Errorf("got %q", got)
+	}
+}
