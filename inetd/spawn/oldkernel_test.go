@@ -1,0 +1,54 @@
+//go:build (amd64 || arm64) && !portable
+
+package spawn
+
+import (
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// The way for kernels without clone3 makes the same world.
+func TestOldKernel(t *testing.T) {
+	oldKernel.Store(true)
+	defer oldKernel.Store(false)
+	TestStepErrors(t)
+	TestEnvironment(t)
+	TestChildren(t)
+	unix.CloseRange(3, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC) // as the daemon does when it starts
+	mine, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 100) // which the child's copy of the table has, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(mine)
+	out, _, err := run(t, &World{}, "/bin/sh", "sh", "-c", "ls /proc/self/fd; cat /proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "0\n1\n2\n3\n"; !strings.HasPrefix(out, want) || strings.Count(out, ":\t0000000000000000\n") < 5 || !strings.Contains(out, "SigIgn:\t0000000000000000\nSigCgt:\t0000000000000000\n") {
+		t.Errorf("descriptors and signals of a program: %s", out)
+	}
+}
+
+// What the world says is what the program sees.
+func TestWorldSteps(t *testing.T) {
+	umask := uint8(0o27)
+	w := &World{Umask: &umask, Nice: 3, Dir: "/usr", NoNewPrivs: true, Session: true,
+		Rlimits: []Rlimit{{unix.RLIMIT_CORE, 0, 0}, {unix.RLIMIT_NOFILE, 99, 100}}}
+	out, _, err := run(t, w, "/bin/sh", "sh", "-c",
+		"umask; pwd; nice; ulimit -Sn; ulimit -Hn; grep NoNewPrivs /proc/self/status; set -- $(cat /proc/$$/stat); [ $5 = $$ ] && [ $6 = $$ ] && echo leads its session")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "0027\n/usr\n3\n99\n100\nNoNewPrivs:\t1\nleads its session\n"; out != want {
+		t.Errorf("got %q, want %q", out, want)
+	}
+	if unix.Geteuid() == 0 {
+		w = &World{User: &Account{UID: 47110, GID: 47111, Groups: []uint32{47111, 47112}}, Chroot: "/"}
+		out, _, err = run(t, w, "/bin/sh", "sh", "-c", "id -u; id -G; pwd")
+		if want := "47110\n47111 47112\n/\n"; err != nil || out != want {
+			t.Errorf("got %q, %v, want %q", out, err, want)
+		}
+	}
+}

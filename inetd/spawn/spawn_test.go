@@ -1,0 +1,190 @@
+package spawn
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// run starts a program in a world and gives what it writes and how it ends.
+func run(t *testing.T, w *World, path string, args ...string) (string, unix.WaitStatus, error) {
+	t.Helper()
+	im, err := w.Prepare(path, args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := os.NewFile(uintptr(pair[0]), "ours")
+	defer ours.Close()
+	p, err := im.Start(pair[1], new(Scratch))
+	unix.Close(pair[1])
+	if err != nil {
+		return "", 0, err
+	}
+	text, err := io.ReadAll(ours)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text), p.collect(), nil
+}
+
+// Each step that fails is named, with its errno, and leaves no child behind.
+func TestStepErrors(t *testing.T) {
+	text := t.TempDir() + "/text"
+	os.WriteFile(text, []byte("words\n"), 0o755)
+	for _, c := range []struct {
+		world World
+		path  string
+		want  string
+		errno syscall.Errno
+	}{
+		{World{}, "/nonexistent/program", "exec /nonexistent/program: no such file or directory", syscall.ENOENT},
+		{World{}, "/etc/passwd", "exec /etc/passwd: permission denied", syscall.EACCES},
+		{World{}, text, "exec " + text + ": exec format error", syscall.ENOEXEC},
+		{World{Dir: "/nonexistent"}, "/bin/true", "", syscall.ENOENT},
+	} {
+		_, _, err := run(t, &c.world, c.path, "x")
+		var e *StepError
+		if !errors.As(err, &e) || e.Errno != c.errno || !strings.HasPrefix(err.Error(), c.want) || e.Temporary() {
+			t.Errorf("%s: %v, want %s (%v)", c.path, err, c.want, c.errno)
+		}
+	}
+	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
+		t.Errorf("a child is left: %d, %v", pid, err)
+	}
+}
+
+// The connection's variables follow those that all programs share.
+func TestEnvironment(t *testing.T) {
+	env, err := NewEnv([]string{"A=1", "B=two words"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	im, err := (&World{Env: env}).Prepare("/usr/bin/env", []string{"env"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s Scratch
+	for _, who := range []string{"first", "a second one that is longer"} {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Reset()
+		s.Done(append(s.Var("WHO"), who...))
+		s.Done(append(s.Var("EMPTY"), ""...))
+		p, err := im.Start(pair[1], &s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(pair[1])
+		ours := os.NewFile(uintptr(pair[0]), "ours")
+		got, _ := io.ReadAll(ours)
+		ours.Close()
+		p.collect()
+		if want := "A=1\nB=two words\nWHO=" + who + "\nEMPTY=\n"; string(got) != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if _, err := NewEnv([]string{"A=\x00"}); err == nil {
+		t.Error("a NUL is accepted")
+	}
+}
+
+// Many threads start many programs, and every exit comes with its tag.
+func TestChildren(t *testing.T) {
+	c, err := NewChildren[int]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	seen := map[int]int{}
+	const workers, each = 4, 100
+	all := make(chan struct{})
+	go c.Reap(func(e Exit, tag int) {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[tag] = e.Status.ExitStatus()
+		if len(seen) == workers*each {
+			close(all)
+		}
+	})
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(null)
+	var world World
+	if _, err := world.Prepare("/bin/true", []string{"true"}); err != nil { // the world is shared from here on
+		t.Fatal(err)
+	}
+	var started sync.WaitGroup
+	for w := range workers {
+		started.Go(func() {
+			var s Scratch
+			for i := range each {
+				tag := w*each + i
+				im, err := world.Prepare("/bin/sh", []string{"sh", "-c", fmt.Sprintf("exit %d", tag%200)})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				p, err := im.Start(null, &s)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				c.Add(p, tag)
+			}
+		})
+	}
+	started.Wait()
+	select {
+	case <-all:
+	case <-time.After(time.Minute):
+		t.Fatalf("%d of %d exits", len(seen), workers*each)
+	}
+	for tag, status := range seen {
+		if status != tag%200 {
+			t.Errorf("program %d ended with %d", tag, status)
+		}
+	}
+	if n := c.Len(); n != 0 {
+		t.Errorf("%d left in the table", n)
+	}
+}
+
+func TestAccounts(t *testing.T) {
+	a := NewAccounts()
+	root, err := a.Lookup("root", "")
+	if err != nil || root.UID != 0 || root.GID != 0 || len(root.Groups) == 0 {
+		t.Errorf("%+v, %v", root, err)
+	}
+	number, err := a.Lookup("4242", "4343")
+	if err != nil || number.UID != 4242 || number.GID != 4343 || fmt.Sprint(number.Groups) != "[4343]" {
+		t.Errorf("%+v, %v", number, err)
+	}
+	for _, bad := range []string{"nosuchuser", "-1", "4294967295", "", "-n", "a:b"} {
+		if got, err := a.Lookup(bad, ""); err == nil {
+			t.Errorf("%q: %+v", bad, got)
+		}
+		if got, err := a.GroupID(bad); err == nil {
+			t.Errorf("group %q: %d", bad, got)
+		}
+	}
+	// what getent says of a user, as of one that is in a directory only
+	if lines := getent("passwd", "root"); len(lines) != 1 || !strings.HasPrefix(lines[0], "root:") {
+		t.Errorf("getent says %q", lines)
+	}
+}
