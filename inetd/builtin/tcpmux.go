@@ -55,13 +55,13 @@ func (m *Mux) feed(seen []byte) (take int, next Next) {
 	if end < 0 {
 		m.name = append(m.name, seen...)
 		if len(m.name) > maxName+1 {
-			return len(seen), Close
+			return len(seen), Drain
 		}
 		return len(seen), Read
 	}
 	m.name = bytes.TrimSuffix(append(m.name, seen[:end]...), []byte("\r"))
 	if len(m.name) > maxName {
-		return end + 1, Close
+		return end + 1, Drain
 	}
 	return end + 1, Start
 }

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// activated starts a daemon by systemd-socket-activate with a TCP and a UDP
+// socket. That waits for a client before it starts anything; the client is
+// given back.
+func activated(t *testing.T, conf string, tcp, udp int, names ...string) (*daemonProcess, *net.TCPConn) {
+	t.Helper()
+	need(t, "root", "systemd-socket-activate")
+	// The second passes on what it gets from the first.
+	second := []string{"systemd-socket-activate", "--datagram", "-l", at(udp), "-E", "NOTIFY_SOCKET"}
+	if len(names) > 0 {
+		second = append(second, "--fdname="+strings.Join(names, ":"))
+	}
+	first := []string{"systemd-socket-activate", "-l", at(tcp), "-E", "NOTIFY_SOCKET"}
+	d := setup{conf: conf, before: append(first, second...)}.launch(t)
+	d.find(`Listening on 127\.0\.0\.1:\d+ as 3`, 1)
+	c := dial(t, tcp)
+	d.await("READY=1")
+	return d, c
+}
+
+// Two named sockets, one tcp and one udp, serve the services of their names,
+// wherever these would have listened.
+func TestSocketsByName(t *testing.T) {
+	p, q := port(t), port(t)
+	d, first := activated(t, "daytime stream tcp nowait root internal\necho dgram udp wait root internal\n", p, q, "daytime", "echo")
+	if got := readAll(t, first); len(got) != 26 {
+		t.Errorf("the client that came before the daemon got %q\n%s", got, d.text())
+	}
+	if got := ask(t, p, ""); len(got) != 26 {
+		t.Errorf("daytime says %q", got)
+	}
+	question(t, q, "hello")
+	if c, err := net.Dial("tcp", "127.0.0.1:13"); err == nil {
+		c.Close()
+		t.Error("port 13 was opened although systemd has the socket")
+	}
+	d.reload("echo dgram udp wait root internal\n")
+	question(t, q, "after a reload")
+	d.reload("daytime stream tcp nowait root internal\necho dgram udp wait root internal\n")
+	if got := ask(t, p, ""); len(got) != 26 {
+		t.Errorf("daytime was taken away, and came back, and says %q", got)
+	}
+}
+
+// Sockets without names are known by where they are bound; a service without
+// a socket gets one; a socket without a service is told of and closed.
+func TestSocketsByAddress(t *testing.T) {
+	p, q, other := port(t), port(t), port(t)
+	d, first := activated(t, fmt.Sprintf("%s dgram udp wait root internal echo\n%s stream tcp nowait root internal echo\n", at(q), at(other)), p, q)
+	d.find(fmt.Sprintf(`socket \S+ \(tcp 127\.0\.0\.1:%d\) was handed over and no service wants it: closed`, p), 1)
+	if _, err := first.Read(make([]byte, 1)); err == nil || err == io.ErrNoProgress {
+		t.Error("a client of the unwanted socket is served")
+	}
+	question(t, q, "hello")
+	if got := ask(t, other, "opened"); got != "opened" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A daemon that goes into the background takes its sockets with it.
+func TestSocketsIntoBackground(t *testing.T) {
+	need(t, "root", "systemd-socket-activate")
+	p := port(t)
+	dir := folder(t)
+	conf := write(t, dir+"/inetd.conf", fmt.Sprintf("%s stream tcp nowait nobody /bin/cat cat\n", at(p)), 0o644)
+	cmd := exec.Command("systemd-socket-activate", "-l", at(p), built.inetd, "-p", dir+"/pid", conf)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stderr.Read(make([]byte, 1)); err != nil { // it listens
+		t.Fatal(err)
+	}
+	if got := ask(t, p, "before it ran"); got != "before it ran" {
+		t.Errorf("got %q", got)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if got := ask(t, p, "in the background"); got != "in the background" {
+		t.Errorf("got %q", got)
+	}
+	command(t, "pkill", "-TERM", "-F", dir+"/pid")
+}
+
+func question(t *testing.T, port int, text string) {
+	t.Helper()
+	c := udp(t, port)
+	io.WriteString(c, text)
+	buf := make([]byte, 100)
+	if n, err := c.Read(buf); err != nil || string(buf[:n]) != text {
+		t.Errorf("echo over udp: %q, %v", buf[:n], err)
+	}
+}
