@@ -24,7 +24,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,10 +112,6 @@ func (s *Server) Run(ctx context.Context) {
 		w := &worker{server: s}
 		done.Go(w.run)
 	}
-	// Connections leave little garbage: a small heap costs hardly a collection
-	// more, and the daemon is to be small.
-	debug.SetGCPercent(25)
-	debug.FreeOSMemory() // what reading the configuration took
 	<-ctx.Done()
 	s.poll.close()
 	done.Wait()

@@ -166,13 +166,17 @@ func TestCommandLine(t *testing.T) {
 // Options are read as getopt(3) does.
 func TestParseOptions(t *testing.T) {
 	for line, check := range map[string]func(*options) bool{
-		"-di":             func(o *options) bool { return o.debug && o.foreground },
-		"-lR256 x":        func(o *options) bool { return o.inetd.LogStarts && o.inetd.PerMinute == 256 && len(o.files) == 1 },
-		"-R 5 -C60 -s 2":  func(o *options) bool { return o.inetd.PerMinute == 5 && o.inetd.PerSourcePerMinute == 60 && o.inetd.PerSource == 2 },
+		"-di":      func(o *options) bool { return o.debug && o.foreground },
+		"-lR256 x": func(o *options) bool { return o.inetd.LogStarts && o.inetd.PerMinute == 256 && len(o.files) == 1 },
+		"-R 5 -C60 -s 2": func(o *options) bool {
+			return o.inetd.PerMinute == 5 && o.inetd.PerSourcePerMinute == 60 && o.inetd.PerSource == 2
+		},
 		"-c 3 -q9":        func(o *options) bool { return o.inetd.Instances == 3 && o.backlog == 9 },
 		"-a 192.0.2.1 -E": func(o *options) bool { return o.inetd.Address == "192.0.2.1" && o.keepEnv },
-		"-p x -- -d":      func(o *options) bool { return !o.debug && strings.HasSuffix(o.pidfile, "/x") && strings.HasSuffix(o.files[0], "/-d") },
-		"":                func(o *options) bool { return o.inetd.PerMinute == 256 && o.files[0] == "/etc/inetd.conf" },
+		"-p x -- -d": func(o *options) bool {
+			return !o.debug && strings.HasSuffix(o.pidfile, "/x") && strings.HasSuffix(o.files[0], "/-d")
+		},
+		"": func(o *options) bool { return o.inetd.PerMinute == 256 && o.files[0] == "/etc/inetd.conf" },
 	} {
 		o, err := parseOptions(strings.Fields(line))
 		if err != nil || !check(o) {

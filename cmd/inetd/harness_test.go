@@ -42,6 +42,9 @@ func TestMain(m *testing.M) {
 	built.inetd, built.impatient, built.world = dir+"/inetd", dir+"/impatient", dir+"/world"
 	build := func(out, flags string) {
 		cmd := exec.Command("go", append(append([]string{"build", "-o", out, "-ldflags", flags}, buildFlags...), ".")...)
+		if !racing {
+			cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as the README builds it
+		}
 		if text, err := cmd.CombinedOutput(); err != nil {
 			built.err = fmt.Errorf("go build: %v\n%s", err, text)
 		}

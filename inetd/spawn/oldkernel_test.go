@@ -16,7 +16,7 @@ func TestOldKernel(t *testing.T) {
 	TestStepErrors(t)
 	TestEnvironment(t)
 	TestChildren(t)
-	unix.CloseRange(3, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC) // as the daemon does when it starts
+	unix.CloseRange(3, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC)    // as the daemon does when it starts
 	mine, err := unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 100) // which the child's copy of the table has, too
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// What the daemon may take, in kB resident.
+const (
+	smallest     = 6 * 1024  // with one service
+	thousands    = 12 * 1024 // with 5,000
+	perEcho      = 8         // for each connection that it holds
+	mostThreads  = 16
+	manyServices = 5000
+)
+
+func notRacing(t *testing.T) {
+	t.Helper()
+	if racing {
+		t.Skip("the race detector is not part of the daemon")
+	}
+}
+
+func TestMemory(t *testing.T) {
+	need(t, "root")
+	notRacing(t)
+	p := port(t)
+	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/true true\n", at(p)), flags: []string{"-l", "-R", "0"}}.start(t)
+	for range 500 {
+		ask(t, p, "")
+	}
+	if got := d.status("VmRSS"); got > smallest {
+		t.Errorf("%d kB with one service", got)
+	}
+	raiseFiles(t)
+	var conf strings.Builder
+	for i := range manyServices { // where nobody else on this host listens
+		fmt.Fprintf(&conf, "127.%d.%d.1:%d stream tcp nowait nobody /bin/true true\n", 100+i/250, i%250, p)
+	}
+	d = setup{conf: conf.String()}.start(t)
+	if got := d.status("VmRSS"); got > thousands {
+		t.Errorf("%d kB with %d services", got, manyServices)
+	}
+}
+
+// Ten idle seconds without a wake-up.
+func TestIdle(t *testing.T) {
+	need(t, "root")
+	notRacing(t)
+	p := port(t)
+	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/cat cat\n%s dgram udp wait root internal echo\n", at(p), at(p))}.start(t)
+	ask(t, p, "x")
+	question(t, p, "x")
+	time.Sleep(2 * time.Second) // the last of the exit, and Go's own housekeeping
+	before := d.switches()
+	time.Sleep(10 * time.Second) // the time that is measured
+	if n := d.switches() - before; n != 0 {
+		t.Errorf("%d wake-ups in ten idle seconds", n)
+	}
+}
+
+// switches gives how often the daemon's threads have gone to sleep.
+func (d *daemonProcess) switches() (n int) {
+	d.t.Helper()
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", d.pid()))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for _, task := range tasks {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/status", d.pid(), task.Name()))
+		for _, line := range strings.Split(string(text), "\n") {
+			if rest, ok := strings.CutPrefix(line, "voluntary_ctxt_switches:"); ok {
+				k, _ := strconv.Atoi(strings.TrimSpace(rest))
+				n += k
+			}
+		}
+	}
+	return n
+}
+
+// hold opens connections to a port from many addresses of loopback, and sees
+// to it that each is served.
+func hold(t *testing.T, port, n int) []net.Conn {
+	t.Helper()
+	conns := make([]net.Conn, n)
+	var all sync.WaitGroup
+	const at_once = 16
+	for w := range at_once {
+		all.Go(func() {
+			buf := make([]byte, 1)
+			for i := w; i < n; i += at_once {
+				dialer := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i%200))}}
+				c, err := dialer.Dial("tcp", at(port))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				conns[i] = c
+				c.SetDeadline(time.Now().Add(patience))
+				io.WriteString(c, "x")
+				if _, err := io.ReadFull(c, buf); err != nil {
+					t.Errorf("connection %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	t.Cleanup(func() {
+		for _, c := range conns {
+			if c != nil {
+				c.Close()
+			}
+		}
+	})
+	if t.Failed() {
+		t.FailNow()
+	}
+	return conns
+}
+
+// 10,000 connections to a builtin at once, without a process or a thread for
+// each.
+func TestManyEchoes(t *testing.T) {
+	need(t, "root")
+	notRacing(t)
+	raiseFiles(t)
+	const n = 10000
+	p := port(t)
+	d := setup{conf: fmt.Sprintf("%s stream tcp nowait root internal echo\n", at(p)), flags: []string{"-R", "0"}}.start(t)
+	ask(t, p, "warm")
+	before := d.status("VmRSS")
+	hold(t, p, n)
+	if got := d.status("VmRSS") - before; got > n*perEcho {
+		t.Errorf("%d kB for %d connections", got, n)
+	}
+	if got := d.status("Threads"); got > mostThreads {
+		t.Errorf("%d threads", got)
+	}
+	if out, _ := exec.Command("pgrep", "-P", strconv.Itoa(d.pid())).Output(); len(out) > 0 {
+		t.Errorf("children: %s", out)
+	}
+}
+
+// 5,000 programs at once.
+func TestManyPrograms(t *testing.T) {
+	need(t, "root")
+	notRacing(t)
+	raiseFiles(t)
+	const n = 5000
+	p := port(t)
+	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/cat cat\n", at(p)), flags: []string{"-R", "0", "-l"}}.start(t)
+	ask(t, p, "warm")
+	before := d.count("fd")
+	for _, c := range hold(t, p, n) {
+		defer c.Close()
+	}
+	if got := d.status("Threads"); got > mostThreads {
+		t.Errorf("%d threads with %d programs", got, n)
+	}
+	out, err := exec.Command("pgrep", "-c", "-P", strconv.Itoa(d.pid())).Output()
+	if err != nil || strings.TrimSpace(string(out)) != strconv.Itoa(n) {
+		t.Errorf("pgrep counts %s, %v", out, err)
+	}
+	command(t, "pkill", "-P", strconv.Itoa(d.pid()))
+	d.find(`EXIT: \d+ signal=15 `, n)
+	d.idle(before)
+}
+
+// The daemon imports nothing that makes it large. crypto/tls comes in with
+// go-systemd's activation package, whose function for it nobody calls; the
+// linker leaves it out.
+func TestImports(t *testing.T) {
+	need(t, "go")
+	for _, dep := range strings.Fields(command(t, "go", "list", "-deps", ".")) {
+		switch dep {
+		case "net/http", "html/template", "text/template", "os/exec", "encoding/json", "regexp", "log/slog":
+			t.Errorf("the daemon imports %s", dep)
+		}
+	}
+	for _, line := range strings.Split(command(t, "go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "goinetd/..."), "\n") {
+		if strings.Contains(line, "crypto/tls") {
+			t.Errorf("imports crypto/tls: %s", line)
+		}
+	}
+	if out := command(t, "go", "tool", "nm", built.inetd); strings.Contains(out, "crypto/tls.(*Conn).Handshake") {
+		t.Error("crypto/tls is linked in")
+	}
+}
