@@ -17,7 +17,8 @@ import (
 type client struct {
 	fd   int
 	from netip.AddrPort // zero for a Unix socket
-	l    *listener
+	to   netip.AddrPort // what its listener is bound to
+	l    *listener      // for s.mu's holder: a reload changes it
 	svc  *service
 	def  *definition
 }
@@ -25,7 +26,8 @@ type client struct {
 // accept takes one connection from a listener. It is entered with s.mu held
 // and leaves it unlocked.
 func (s *Server) accept(w *worker, l *listener) {
-	c := client{l: l, svc: l.svc, def: l.svc.def}
+	c := client{l: l, svc: l.svc, def: l.svc.def, to: l.Addr}
+	listening, dual := l.fd, l.dualInherited()
 	switch c.svc.gate.Reserve(c.def.limits, s.now()) {
 	case admit.Full:
 		s.fill(c.svc)
@@ -39,7 +41,7 @@ func (s *Server) accept(w *worker, l *listener) {
 	l.busy++
 	s.mu.Unlock()
 
-	fd, errno := accept4(l.fd, &w.peer)
+	fd, errno := accept4(listening, &w.peer)
 	c.fd, c.from = fd, rawAddrPort(&w.peer)
 
 	s.mu.Lock()
@@ -61,7 +63,7 @@ func (s *Server) accept(w *worker, l *listener) {
 	}
 	s.mu.Unlock()
 
-	if l.dualInherited() {
+	if dual {
 		// The program is to see an IPv4 client as one (ipv6(7); EADDRNOTAVAIL
 		// for a client that is not).
 		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_ADDRFORM, unix.AF_INET)
@@ -109,13 +111,13 @@ func netOrder(port *uint16) uint16 {
 
 // localAddrPort gives the address that a client came to.
 func (w *worker) localAddrPort(c *client) netip.AddrPort {
-	if !c.l.Addr.Addr().IsUnspecified() {
-		return c.l.Addr
+	if !c.to.Addr().IsUnspecified() {
+		return c.to
 	}
 	var raw unix.RawSockaddrAny
 	size := uint32(unix.SizeofSockaddrAny)
 	if _, _, errno := unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(c.fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&size))); errno != 0 {
-		return c.l.Addr
+		return c.to
 	}
 	return rawAddrPort(&raw)
 }

@@ -33,6 +33,7 @@ type conn struct {
 	def   *definition
 	l     *listener
 	from  netip.AddrPort
+	to    netip.AddrPort
 	since time.Duration
 
 	mu    sync.Mutex
@@ -47,7 +48,7 @@ func (s *Server) serve(w *worker, c *client) {
 		s.log.Write(syslog.Info, w.line)
 	}
 	k := &conn{s: s, fd: socket.Raise(c.fd), stream: builtin.NewStream(c.def.internal),
-		svc: c.svc, def: c.def, l: c.l, from: c.from, since: s.now()}
+		svc: c.svc, def: c.def, l: c.l, from: c.from, to: c.to, since: s.now()}
 	if _, mux := k.stream.(*builtin.Mux); mux {
 		k.limit(muxLimit)
 	}
@@ -159,7 +160,7 @@ func (k *conn) mux(w *worker) {
 		k.drain(w)
 		return
 	}
-	c := client{fd: k.fd, from: k.from, l: k.l}
+	c := client{fd: k.fd, from: k.from, to: k.to, l: k.l}
 	s.mu.Lock()
 	c.svc = s.mux[strings.ToLower(name)]
 	reason := ""

@@ -147,9 +147,9 @@ func (l *listener) ready(w *worker) {
 // answer serves a UDP socket of our own. It is entered with s.mu held.
 func (s *Server) answer(w *worker, l *listener) {
 	l.busy++
-	name := l.svc.def.internal
+	fd, name := l.fd, l.svc.def.internal
 	s.mu.Unlock()
-	w.datagrams.Serve(l.fd, name, s.refusedPort)
+	w.datagrams.Serve(fd, name, s.refusedPort)
 	s.mu.Lock()
 	l.busy--
 	if l.state == watching {

@@ -22,7 +22,8 @@ const (
 
 // A refusal is a socket that could not be opened.
 type refusal struct {
-	l   *listener
+	at  socket.Address
+	def *definition
 	err error
 }
 
@@ -35,12 +36,12 @@ func (s *Server) openAll() []config.Problem {
 	s.mu.Unlock()
 	var problems []config.Problem
 	tell := func(r refusal, sev config.Severity, hint string) {
-		p := r.l.svc.def.problem(sev, hint, "%v%s", r.err, takenBy(r))
+		p := r.def.problem(sev, hint, "%v%s", r.err, takenBy(r))
 		s.Report(p)
 		problems = append(problems, p)
 	}
 	for _, r := range later {
-		tell(r, config.Warning, r.l.svc.def.name+" is tried again until it can be had")
+		tell(r, config.Warning, r.def.name+" is tried again until it can be had")
 	}
 	for _, r := range never {
 		tell(r, config.Error, "")
@@ -71,10 +72,10 @@ func (s *Server) tryOpen() (later, never []refusal) {
 			waiting++
 			if !l.reported {
 				l.reported = true
-				later = append(later, refusal{l, err})
+				later = append(later, refusal{l.Address, l.svc.def, err})
 			}
 		default:
-			never = append(never, refusal{l, err})
+			never = append(never, refusal{l.Address, l.svc.def, err})
 			s.discard(l)
 		}
 	}
@@ -143,10 +144,10 @@ func takenBy(r refusal) string {
 		return ""
 	}
 	who := ""
-	if r.l.Network == "unix" {
-		who = holder.Unix(r.l.Path)
+	if r.at.Network == "unix" {
+		who = holder.Unix(r.at.Path)
 	} else {
-		who = holder.Port(r.l.Network, r.l.Addr)
+		who = holder.Port(r.at.Network, r.at.Addr)
 	}
 	if who == "" {
 		return ""

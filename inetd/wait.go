@@ -35,14 +35,15 @@ func (s *Server) lend(w *worker, l *listener) {
 		s.turn(l, lent)
 	}
 	l.busy++
+	fd := l.fd
 	s.mu.Unlock()
 
 	if c.def.success&config.LogHost != 0 || c.def.failure&config.LogHost != 0 {
-		c.from = firstSender(l)
+		c.from = firstSender(fd, c.def.kind)
 	}
 	t.from = c.from
 	w.scratch.Reset()
-	err := s.startLent(w, l.fd, c.def, t)
+	err := s.startLent(w, fd, c.def, t)
 
 	s.mu.Lock()
 	l.busy--
@@ -79,11 +80,11 @@ func (s *Server) startLent(w *worker, fd int, def *definition, t task) error {
 
 // firstSender looks at who sent the first datagram that is queued, without
 // taking it.
-func firstSender(l *listener) netip.AddrPort {
-	if l.Type != config.Dgram {
+func firstSender(fd int, kind config.SocketType) netip.AddrPort {
+	if kind != config.Dgram {
 		return netip.AddrPort{}
 	}
-	_, sa, err := unix.Recvfrom(l.fd, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+	_, sa, err := unix.Recvfrom(fd, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT|unix.MSG_TRUNC)
 	if err != nil {
 		return netip.AddrPort{}
 	}
