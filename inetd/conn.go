@@ -24,6 +24,7 @@ const (
 // A conn is a connection that we serve ourselves. It is in the epoll set for
 // one event at a time, so that only one worker has it.
 type conn struct {
+	turn    sync.Mutex // what epoll promises, in terms of Go's memory model
 	s       *Server
 	fd      int
 	stream  builtin.Stream
@@ -62,9 +63,16 @@ func (s *Server) farewell(w *worker, fd int) {
 	k.ready(w)
 }
 
-// ready does what can be done and sees to it that the rest comes later.
-// Behind wait, another worker may have the connection already.
+// ready is told of an event, or begins.
 func (k *conn) ready(w *worker) {
+	k.turn.Lock()
+	defer k.turn.Unlock()
+	k.step(w)
+}
+
+// step does what can be done and sees to it that the rest comes later.
+// Behind wait, another worker may have the connection next.
+func (k *conn) step(w *worker) {
 	switch k.stream.Ready(k.fd, w.buffer()) {
 	case builtin.Read:
 		k.wait(unix.EPOLLIN)
@@ -116,7 +124,7 @@ func (k *conn) drain(w *worker) {
 	k.release()
 	k.stream = builtin.NewDrain(k.fd)
 	k.limit(drainLimit)
-	k.ready(w)
+	k.step(w)
 }
 
 // letGo takes the connection out of the set; fd is the caller's.

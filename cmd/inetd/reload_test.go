@@ -162,6 +162,8 @@ func TestBrokenReload(t *testing.T) {
 
 	os.Rename(d.conf, d.conf+".away")
 	d.signal(syscall.SIGHUP)
+	d.await("RELOADING=1")
+	d.await("READY=1")
 	d.find(`reload: .*no such file or directory \(nothing is changed\)`, 1)
 	answers("a missing file", map[int]string{p: "uno", q: "two", r: "tres"})
 
