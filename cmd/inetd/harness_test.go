@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math/rand"
 	"net"
 	"os"
 	"os/exec"
@@ -111,17 +112,19 @@ func script(t *testing.T, text string) string {
 	return write(t, filepath.Join(folder(t), "script"), "#!/bin/sh\n"+text+"\n", 0o755)
 }
 
-// port gives a TCP port of loopback that is free, for UDP as well.
+// port gives a port that is free for TCP and UDP on every address. It is below
+// those that the kernel gives to clients, any of which may take one between
+// here and its use.
 func port(t *testing.T) int {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		n := 10000 + rand.Intn(20000)
+		l, err := net.Listen("tcp", fmt.Sprintf(":%d", n))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		n := l.Addr().(*net.TCPAddr).Port
 		l.Close()
-		if u, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", n)); err == nil {
+		if u, err := net.ListenPacket("udp", fmt.Sprintf(":%d", n)); err == nil {
 			u.Close()
 			return n
 		}
