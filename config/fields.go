@@ -17,18 +17,20 @@ type line struct {
 // of a line does the same. Comments are kept: some of them mean something.
 func joinLines(text string) []line {
 	var entries []line
-	open := false // the last entry may be continued
+	last := -1 // the entry that may be continued; comments can stand behind it
 	slash := false
 	for i, raw := range strings.Split(text, "\n") {
 		raw = strings.TrimSuffix(raw, "\r")
 		trimmed := strings.TrimSpace(raw)
 		indented := raw != "" && (raw[0] == ' ' || raw[0] == '\t')
-		continues := open && (slash || indented)
+		continues := last >= 0 && (slash || indented)
 		if trimmed == "" || trimmed[0] == '#' {
 			if trimmed != "" && !slash {
 				entries = append(entries, line{i + 1, trimmed})
 			}
-			open = open && (continues || slash)
+			if !continues {
+				last = -1
+			}
 			slash = false
 			continue
 		}
@@ -38,11 +40,11 @@ func joinLines(text string) []line {
 			body = strings.TrimSuffix(body, `\`)
 		}
 		if continues {
-			entries[len(entries)-1].text += " " + body
-		} else {
-			entries = append(entries, line{i + 1, body})
+			entries[last].text += " " + body
+			continue
 		}
-		open = true
+		last = len(entries)
+		entries = append(entries, line{i + 1, body})
 	}
 	return entries
 }

@@ -227,7 +227,7 @@ func protocolName(s *Service, proto string) (string, Family, *bad) {
 		}
 		return base, family, nil
 	}
-	if s.SocketType == Stream || s.SocketType == Dgram {
+	if s.SocketType != Raw {
 		return "", 0, badf("correct field 3: tcp, udp, tcp4, udp6, ... or unix", "unknown protocol %q for a %s socket", proto, s.SocketType)
 	}
 	return proto, Both, nil
@@ -403,8 +403,7 @@ func (r *inetdReader) user(s *Service, field string) *bad {
 	}
 	var grouped bool
 	if s.User, s.Group, grouped = strings.Cut(who, ":"); !grouped {
-		known := r.o.KnownUser != nil && r.o.KnownUser(who)
-		if i := strings.LastIndexByte(who, '.'); i > 0 && !known {
+		if i := strings.LastIndexByte(who, '.'); i > 0 && (r.o.KnownUser == nil || !r.o.KnownUser(who)) {
 			s.User, s.Group, grouped = who[:i], who[i+1:], true
 		}
 	}

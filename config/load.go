@@ -37,12 +37,17 @@ func Load(paths []string, o InetdOptions) ([]*Service, []Problem, error) {
 	return services, append(problems, clashes...), nil
 }
 
-// DefaultPaths gives the files to read when none is named: /etc/inetd.conf,
-// and /etc/inetd.d where there is one (inetutils).
+// DefaultPaths gives what is read when no file is named: /etc/inetd.conf and
+// /etc/inetd.d (inetutils), where they are there.
 func DefaultPaths() []string {
-	paths := []string{"/etc/inetd.conf"}
-	if i, err := os.Stat("/etc/inetd.d"); err == nil && i.IsDir() {
-		paths = append(paths, "/etc/inetd.d")
+	var paths []string
+	for _, path := range []string{"/etc/inetd.conf", "/etc/inetd.d"} {
+		if _, err := os.Stat(path); err == nil {
+			paths = append(paths, path)
+		}
+	}
+	if paths == nil {
+		return []string{"/etc/inetd.conf"} // the one to name in the error
 	}
 	return paths
 }
@@ -86,8 +91,8 @@ func leftover(name string) bool {
 }
 
 // withoutClashes drops the services that want a place which an earlier one
-// has. A service on both families leaves one of them to a line that names it:
-// in 4.4BSD's files tcp is IPv4, and a line with tcp6 stands beside it.
+// has. A service on both families leaves IPv6 to a line that names it: in
+// 4.4BSD's files tcp is IPv4, and a line with tcp6 stands beside it.
 func withoutClashes(services []*Service) (kept []*Service, problems []Problem) {
 	leaveFamilies(services)
 	taken := map[string]*Service{}
@@ -112,27 +117,21 @@ func withoutClashes(services []*Service) (kept []*Service, problems []Problem) {
 	return kept, problems
 }
 
-// leaveFamilies narrows what is on both families where another service is on
-// just one of them.
+// leaveFamilies narrows tcp and udp to IPv4 where another service is on IPv6
+// alone.
 func leaveFamilies(services []*Service) {
-	named := map[string]bool{}
+	six := map[string]bool{}
 	for _, s := range services {
 		for _, l := range s.Listen {
-			if l.Family == IPv4 || l.Family == IPv6 {
-				named[l.place(s.SocketType, l.Family)] = true
+			if l.Family == IPv6 {
+				six[l.place(s.SocketType, IPv6)] = true
 			}
 		}
 	}
 	for _, s := range services {
 		for i := range s.Listen {
-			l := &s.Listen[i]
-			four, six := named[l.place(s.SocketType, IPv4)], named[l.place(s.SocketType, IPv6)]
-			switch {
-			case l.Family != Both || four == six:
-			case six:
+			if l := &s.Listen[i]; l.Family == Both && six[l.place(s.SocketType, IPv6)] {
 				l.Family = IPv4
-			default:
-				l.Family = IPv6
 			}
 		}
 	}

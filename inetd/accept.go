@@ -28,13 +28,8 @@ type client struct {
 func (s *Server) accept(w *worker, l *listener) {
 	c := client{l: l, svc: l.svc, def: l.svc.def, to: l.Addr}
 	listening, dual := l.fd, l.dualInherited()
-	switch c.svc.gate.Reserve(c.def.limits, s.now()) {
-	case admit.Full:
-		s.fill(c.svc)
-		s.mu.Unlock()
-		return
-	case admit.Looping:
-		s.loop(c.svc)
+	if verdict := c.svc.gate.Reserve(c.def.limits, s.now()); verdict != admit.Yes {
+		s.refrain(l, verdict)
 		s.mu.Unlock()
 		return
 	}
@@ -142,8 +137,30 @@ func (s *Server) acceptError(l *listener, errno unix.Errno) {
 	}
 }
 
-// pause leaves a listener alone for a while. s.mu is held.
+// refrain does what a verdict asks for before a client is accepted. One
+// client can wake several workers: a service loops only if somebody is
+// there. s.mu is held.
+func (s *Server) refrain(l *listener, verdict admit.Verdict) {
+	switch verdict {
+	case admit.Full:
+		s.fill(l.svc)
+	case admit.Looping:
+		poll := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}
+		if n, err := unix.Poll(poll, 0); n > 0 || err != nil {
+			s.loop(l.svc)
+		}
+	case admit.Busy: // the event comes again
+		if l.events()&unix.EPOLLONESHOT != 0 {
+			s.watch(l)
+		}
+	}
+}
+
+// pause leaves a listener that is watched alone for a while. s.mu is held.
 func (s *Server) pause(l *listener, d time.Duration) {
+	if l.state != watching {
+		return // another worker has given it something else to do
+	}
 	s.turn(l, paused)
 	time.AfterFunc(d, func() {
 		s.mu.Lock()
@@ -176,7 +193,7 @@ func (s *Server) spawn(w *worker, c *client) {
 		s.spawnFailed(w, c, err)
 		return
 	}
-	unix.RawSyscall(unix.SYS_CLOSE, uintptr(c.fd), 0, 0) // the program has it: this waits for nothing
+	unix.Close(c.fd)
 }
 
 // spawnFailed ends a client whose program cannot be run.
@@ -215,9 +232,7 @@ const (
 func (s *Server) hold(c *client, why *spawn.StepError) {
 	s.log.Printf(syslog.Warning, "%s: %v; the client waits, tried again every second", c.def.name, why)
 	s.mu.Lock()
-	if c.l.state == watching {
-		s.pause(c.l, holdPause)
-	}
+	s.pause(c.l, holdPause)
 	s.mu.Unlock()
 	held := *c
 	tries := 1

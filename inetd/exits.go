@@ -15,6 +15,7 @@ type task struct {
 	def   *definition    // as it was when the program started
 	from  netip.AddrPort // its client; of a lent socket, who sent the first datagram
 	lent  *listener      // the socket that it has; nil for a connection
+	loan  uint64         // the loan of it; 0: it is shared
 	since time.Duration
 }
 
@@ -26,7 +27,7 @@ func (s *Server) ended(e spawn.Exit, t task) {
 		s.release(t.svc, t.from)
 	} else {
 		s.release(t.svc, netip.AddrPort{})
-		s.giveBack(t.lent)
+		s.giveBack(t.lent, t.loan)
 	}
 	s.mu.Unlock()
 	if t.def.success&exitParts != 0 {
@@ -42,8 +43,9 @@ func (s *Server) release(svc *service, from netip.AddrPort) {
 }
 
 // giveBack watches a socket again whose program has ended. s.mu is held.
-func (s *Server) giveBack(l *listener) {
+func (s *Server) giveBack(l *listener, loan uint64) {
 	switch {
+	case l.state == lent && l.loan != loan: // another program has it now
 	case l.state == lent && l.orphan:
 		s.turn(l, closed)
 	case l.state == lent && l.svc.rest != nil:

@@ -1,10 +1,13 @@
 package inetd
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"goinetd/config"
 	"goinetd/inetd/socket"
+	"goinetd/inetd/syslog"
 )
 
 // A listener is a listening socket, or a UDP one, of a service. Another
@@ -20,6 +23,9 @@ type listener struct {
 	orphan   bool            // lent, and no service wants it any more
 	reported bool            // why it is not open, or short of descriptors, has been logged
 	failures int             // starts of a wait service that failed in a row
+	loan     uint64          // which program has it, while it is lent
+
+	nonblocking bool
 }
 
 // A state is what a listener is doing. Only turn changes it.
@@ -83,10 +89,19 @@ func (s *Server) watch(l *listener) {
 		s.poll.arm(l.fd, events)
 		return
 	}
-	// accept is to return when another worker was quicker; a socket that a
-	// program gets is to be as the program expects it.
-	socket.SetNonblock(l.fd, l.svc.def.accepts())
-	l.watched = s.poll.enter(l.fd, l, events) == nil
+	if l.svc.def.accepts() && !l.nonblocking { // accept is to return when another worker was quicker
+		l.nonblocking = socket.SetNonblock(l.fd, true) == nil
+	}
+	if l.builtinDatagrams() && l.Network == "udp" {
+		socket.TellDestination(l.fd, !l.Addr.Addr().Is4())
+	}
+	if err := s.poll.enter(l.fd, l, events); err != nil { // ENOMEM, or max_user_watches of epoll(7)
+		s.log.Printf(syslog.Err, "%s: epoll: %v; tried again in a second", l.svc.def.name, err)
+		s.poll.leave(l.fd)
+		s.pause(l, time.Second)
+		return
+	}
+	l.watched = true
 }
 
 // events is what epoll is to tell of a listener. A wait service is told of

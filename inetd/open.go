@@ -105,6 +105,7 @@ func (s *Server) again(waiting int) {
 func (s *Server) open(l *listener) error {
 	if l.inherited != nil {
 		l.fd, l.inherited.listener = l.inherited.FD, l
+		l.nonblocking = true // who knows; lend clears it
 	} else {
 		fd, err := socket.Open(l.Address, *l.svc.def.open)
 		if err != nil {
@@ -114,9 +115,6 @@ func (s *Server) open(l *listener) error {
 		if l.Network == "unix" {
 			l.file = socket.Identify(l.Path)
 		}
-	}
-	if l.builtinDatagrams() && l.Network == "udp" {
-		socket.TellDestination(l.fd, !l.Addr.Addr().Is4())
 	}
 	s.turn(l, watching)
 	return nil

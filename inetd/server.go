@@ -65,6 +65,8 @@ type Server struct {
 	retrying  *time.Timer // tries again to open what could not be opened
 	retries   int
 	refusals  int
+	loans     uint64 // sockets lent so far
+	drains    int    // refused clients that have not gone yet
 	stopped   bool
 }
 

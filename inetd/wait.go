@@ -20,19 +20,27 @@ import (
 // ends, exits.go watches it again, and what is still queued starts it anew.
 func (s *Server) lend(w *worker, l *listener) {
 	c := client{fd: -1, l: l, svc: l.svc, def: l.svc.def}
-	switch c.svc.gate.Reserve(c.def.limits, s.now()) {
-	case admit.Full: // nowait datagrams, or a wait service with two addresses
-		s.fill(c.svc)
+	if l.nonblocking && l.busy > 0 { // a worker is in accept: it comes back at once
+		s.watch(l)
 		s.mu.Unlock()
 		return
-	case admit.Looping:
-		s.loop(c.svc)
+	}
+	verdict := c.svc.gate.Reserve(c.def.limits, s.now())
+	if verdict != admit.Yes { // nowait datagrams, or a wait service with two addresses
+		s.refrain(l, verdict)
 		s.mu.Unlock()
 		return
+	}
+	c.svc.gate.Enter(c.def.limits, s.now(), netip.Addr{})
+	if l.nonblocking { // as a nowait service, before a reload
+		socket.SetNonblock(l.fd, false)
+		l.nonblocking = false
 	}
 	t := task{svc: c.svc, def: c.def, lent: l, since: s.now()}
 	if c.def.wait {
 		s.turn(l, lent)
+		s.loans++
+		t.loan, l.loan = s.loans, s.loans
 	}
 	l.busy++
 	fd := l.fd
@@ -60,7 +68,10 @@ func (s *Server) lend(w *worker, l *listener) {
 	switch {
 	case l.orphan:
 		s.turn(l, closed)
-	case l.state == lent || l.state == watching:
+	case l.state == lent && l.loan == t.loan:
+		s.turn(l, watching)
+		fallthrough
+	default:
 		s.pause(l, min(time.Duration(l.failures), 10)*time.Second)
 	}
 	s.mu.Unlock()

@@ -35,7 +35,7 @@ type options struct {
 	pidfile    string
 	pidfileSet bool
 	inetd      config.InetdOptions
-	files      []string // absolute
+	files      []string // absolute; none: the default
 }
 
 // parseOptions reads the command line as getopt(3) does, which the flag
@@ -70,9 +70,6 @@ func parseOptions(args []string) (*options, error) {
 			}
 			letters = ""
 		}
-	}
-	if len(args) == 0 {
-		args = config.DefaultPaths()
 	}
 	for _, file := range args { // the daemon leaves this directory
 		path, err := filepath.Abs(file)

@@ -26,7 +26,9 @@ func lockPidfile(path string) (*pidfile, error) {
 		if err != nil {
 			return nil, fmt.Errorf("pidfile: %w", err)
 		}
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		// A lock for writing: flock(2) could be had by anybody who may read.
+		lock := unix.Flock_t{Type: unix.F_WRLCK}
+		if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock); err != nil {
 			defer f.Close()
 			return nil, locked(path, f, err)
 		}
@@ -56,7 +58,7 @@ func (p *pidfile) write() error {
 
 // locked says who has a pidfile.
 func locked(path string, f *os.File, err error) error {
-	if err != unix.EWOULDBLOCK {
+	if err != unix.EAGAIN && err != unix.EACCES {
 		return fmt.Errorf("lock %s: %w", path, err)
 	}
 	text, _ := io.ReadAll(io.LimitReader(f, 32))
@@ -69,7 +71,12 @@ func locked(path string, f *os.File, err error) error {
 
 // remove removes the file; the lock goes with the process.
 func (p *pidfile) remove() {
-	if p != nil {
+	if p == nil {
+		return
+	}
+	ours, err1 := p.f.Stat()
+	there, err2 := os.Lstat(p.f.Name())
+	if err1 == nil && err2 == nil && os.SameFile(ours, there) {
 		os.Remove(p.f.Name())
 	}
 }

@@ -39,7 +39,7 @@ func run(o *options, background *parent) int {
 	if err != nil {
 		return d.giveUp(err)
 	}
-	services, problems, err := config.Load(o.files, d.reading())
+	services, problems, err := d.load()
 	if err != nil {
 		pidfile.remove()
 		return d.giveUp(err)
@@ -97,7 +97,14 @@ func settle() {
 			unix.Open(os.DevNull, unix.O_RDWR, 0)
 		}
 	}
-	unix.CloseRange(3, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC)
+	if unix.CloseRange(3, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC) != nil { // before Linux 5.11
+		open, _ := os.ReadDir("/proc/self/fd")
+		for _, entry := range open {
+			if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
+				unix.CloseOnExec(fd)
+			}
+		}
+	}
 	unix.Umask(unix.Umask(0o022) | 0o022)
 	os.Chdir("/")
 }
@@ -139,10 +146,15 @@ func (d *running) giveUp(err error) int {
 	return 1
 }
 
-func (d *running) reading() config.InetdOptions {
-	r := d.o.inetd
-	r.KnownUser = spawn.NewAccounts().Known
-	return r
+// load reads the configuration.
+func (d *running) load() ([]*config.Service, []config.Problem, error) {
+	o := d.o.inetd
+	o.KnownUser = spawn.NewAccounts().Known
+	files := d.o.files
+	if len(files) == 0 {
+		files = config.DefaultPaths() // there may be others since
+	}
+	return config.Load(files, o)
 }
 
 // serve deals with signals until one ends the daemon.
@@ -168,7 +180,7 @@ func (d *running) reload(server *inetd.Server) {
 	var now unix.Timespec
 	unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
 	notify(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000))
-	services, problems, err := config.Load(d.o.files, d.reading())
+	services, problems, err := d.load()
 	if err != nil {
 		d.log.Printf(syslog.Err, "reload: %v (nothing is changed)", err)
 	} else {

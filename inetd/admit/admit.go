@@ -28,6 +28,7 @@ const (
 	Yes     Verdict = iota
 	Full            // as many run as may: wait until one ends
 	Looping         // PerMinute is used up: rest
+	Busy            // its last starts are being decided on: ask again
 )
 
 // maxSources bounds the table of rates: clients of IPv6 have more addresses
@@ -38,8 +39,9 @@ const maxSources = 1 << 16
 // nothing. It is not safe for concurrent use: the service that owns it
 // locks.
 type Gate struct {
-	running int
-	sources map[netip.Addr]int // running, by client
+	running  int
+	reserved int                // places that are neither entered nor cancelled
+	sources  map[netip.Addr]int // running, by client
 
 	since  time.Duration // start of the service's window
 	starts int           // in it
@@ -57,14 +59,14 @@ func (g *Gate) Running() int { return g.running }
 // Starts gives the number let in during the window that is open.
 func (g *Gate) Starts() int { return g.starts }
 
-// Reserve counts one more start, before its client is accepted, if the
-// service as a whole has room for it: Yes, Full or Looping. Every Yes wants a
-// Cancel or a Leave.
+// Reserve keeps a place for one more start, before its client is accepted, if
+// the service as a whole has room for it. Every Yes wants an Enter that says
+// yes, or a Cancel.
 //
 // The window opens with a start and, as in every inetd, closes only when the
 // limit is reached later than a minute after.
 func (g *Gate) Reserve(l Limits, now time.Duration) Verdict {
-	if l.Instances > 0 && g.running >= l.Instances {
+	if l.Instances > 0 && g.running+g.reserved >= l.Instances {
 		return Full
 	}
 	if l.PerMinute > 0 && g.starts >= l.PerMinute {
@@ -73,42 +75,44 @@ func (g *Gate) Reserve(l Limits, now time.Duration) Verdict {
 		}
 		g.starts = 0
 	}
-	if g.starts == 0 {
-		g.since = now
+	if l.PerMinute > 0 && g.starts+g.reserved >= l.PerMinute {
+		return Busy
 	}
-	g.starts++
-	g.running++
+	g.reserved++
 	return Yes
 }
 
-// Cancel takes back a Reserve that became no start.
-func (g *Gate) Cancel() {
-	g.running--
-	g.starts = max(0, g.starts-1)
-}
+// Cancel takes back a Reserve.
+func (g *Gate) Cancel() { g.reserved-- }
 
 // Enter lets the client in that a place was reserved for, or says why not,
-// in words for the log; the place is then to be cancelled. An invalid address
-// (a Unix socket, a wait service) has no share to use up.
+// in words for the log; the place is then to be cancelled. Every yes wants a
+// Leave. An invalid address (a Unix socket, a wait service) has no share to
+// use up.
 func (g *Gate) Enter(l Limits, now time.Duration, from netip.Addr) (ok bool, reason string) {
-	if !from.IsValid() {
-		return true, ""
+	if from.IsValid() {
+		if l.PerSource > 0 && g.sources[from] >= l.PerSource {
+			return false, "per_source_limit"
+		}
+		if l.PerSourcePerMinute > 0 && !g.rate(l.PerSourcePerMinute, now, from) {
+			return false, "per_source_rate"
+		}
+		// Counted even without a limit: a reload may set one while they run.
+		if g.sources == nil {
+			g.sources = map[netip.Addr]int{}
+		}
+		g.sources[from]++
 	}
-	if l.PerSource > 0 && g.sources[from] >= l.PerSource {
-		return false, "per_source_limit"
+	if g.starts == 0 {
+		g.since = now
 	}
-	if l.PerSourcePerMinute > 0 && !g.rate(l.PerSourcePerMinute, now, from) {
-		return false, "per_source_rate"
-	}
-	// Counted even without a limit: a reload may set one while they run.
-	if g.sources == nil {
-		g.sources = map[netip.Addr]int{}
-	}
-	g.sources[from]++
+	g.reserved--
+	g.starts++
+	g.running++
 	return true, ""
 }
 
-// Leave takes back what Reserve and Enter counted as running.
+// Leave takes back what Enter counted as running.
 func (g *Gate) Leave(from netip.Addr) {
 	g.running--
 	if n := g.sources[from]; n > 1 {

@@ -17,8 +17,12 @@ func TestInstances(t *testing.T) {
 		}
 	}
 	g.Cancel()
-	if got := g.Reserve(l, 0); got != Yes || g.Running() != 2 {
-		t.Errorf("after a cancel: %v, %d running", got, g.Running())
+	if got := g.Reserve(l, 0); got != Yes {
+		t.Errorf("after a cancel: %v", got)
+	}
+	g.Enter(l, 0, client)
+	if g.Running() != 1 {
+		t.Errorf("%d running", g.Running())
 	}
 }
 
@@ -35,6 +39,7 @@ func TestLooping(t *testing.T) {
 			if g.Reserve(l, 0) != Yes {
 				t.Fatal("refused below the limit")
 			}
+			g.Enter(l, 0, netip.Addr{})
 			g.Leave(netip.Addr{})
 		}
 		if got := g.Reserve(l, c.at); got != c.want {
@@ -45,6 +50,22 @@ func TestLooping(t *testing.T) {
 				t.Errorf("at %v: not forgiven", c.at)
 			}
 		}
+	}
+}
+
+// Places that are only reserved are no starts: they make nobody a loop.
+func TestReservedIsNoStart(t *testing.T) {
+	var g Gate
+	l := Limits{PerMinute: 2}
+	for i, want := range []Verdict{Yes, Yes, Busy} {
+		if got := g.Reserve(l, 0); got != want {
+			t.Errorf("reserve %d: %v", i, got)
+		}
+	}
+	g.Cancel()
+	g.Enter(l, 0, client)
+	if got := g.Reserve(l, 0); got != Yes || g.Starts() != 1 {
+		t.Errorf("%v after one start of two, %d counted", got, g.Starts())
 	}
 }
 
@@ -98,7 +119,6 @@ func TestRatesBounded(t *testing.T) {
 		if ok, _ := g.Enter(l, 0, a); !ok {
 			t.Fatalf("%v is refused", a)
 		}
-		g.running++ // what Reserve does
 		g.Leave(a)
 		a = a.Next()
 	}

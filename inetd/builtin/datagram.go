@@ -35,7 +35,6 @@ type Datagrams struct {
 type mmsghdr struct {
 	hdr unix.Msghdr
 	len uint32
-	_   [4]byte
 }
 
 // LoopPorts are the source ports that are never answered: those of the

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Describe says who a process is and what started it: `pid 812 (nginx, user
@@ -17,7 +18,7 @@ func Describe(pid int) string {
 	dir := fmt.Sprintf("/proc/%d", pid)
 	about := []string{}
 	if comm, err := os.ReadFile(dir + "/comm"); err == nil {
-		about = append(about, strings.TrimSpace(string(comm)))
+		about = append(about, visible(strings.TrimSpace(string(comm))))
 	}
 	if info, err := os.ReadFile(dir + "/status"); err == nil {
 		if uid, ok := field(string(info), "Uid:"); ok {
@@ -108,6 +109,17 @@ func terminal(stat string) string {
 	return fmt.Sprintf("terminal %d:%d", major, minor)
 }
 
+// visible takes out of a name, which any process can give itself, what a
+// terminal would obey.
+func visible(name string) string {
+	return strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return '?'
+		}
+		return c
+	}, name)
+}
+
 func field(text, name string) (string, bool) {
 	for _, line := range strings.Split(text, "\n") {
 		if f := strings.Fields(line); len(f) > 1 && f[0] == name {
@@ -131,12 +143,8 @@ func userName(uid string) string {
 // sees only the processes of its own user.
 func byInode(inodes map[string]bool) (pid int, ok bool) {
 	procs, _ := filepath.Glob("/proc/[0-9]*")
-	self := strconv.Itoa(os.Getpid())
 	best := 0
 	for _, dir := range procs {
-		if filepath.Base(dir) == self {
-			continue
-		}
 		fds, err := os.ReadDir(dir + "/fd")
 		if err != nil {
 			continue

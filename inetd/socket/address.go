@@ -108,7 +108,7 @@ func (a Address) sockaddr() (unix.Sockaddr, error) {
 	if zone := a.Addr.Addr().Zone(); zone != "" {
 		i, err := net.InterfaceByName(zone)
 		if err != nil {
-			return nil, fmt.Errorf("interface %s: %w", zone, err)
+			return nil, fmt.Errorf("interface %s: %w", zone, unix.ENODEV) // which may come up
 		}
 		sa.ZoneId = uint32(i.Index)
 	}

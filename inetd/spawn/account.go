@@ -27,6 +27,8 @@ type Account struct {
 // once.
 type Accounts struct {
 	users  map[string]user
+	byUID  map[uint32]user // the first of each
+	nobody map[string]bool // names that nobody knows
 	groups []group
 	asked  map[string]*Account
 }
@@ -45,12 +47,15 @@ type group struct {
 
 // NewAccounts reads /etc/passwd and /etc/group.
 func NewAccounts() *Accounts {
-	a := &Accounts{users: map[string]user{}, asked: map[string]*Account{}}
+	a := &Accounts{users: map[string]user{}, byUID: map[uint32]user{}, nobody: map[string]bool{}, asked: map[string]*Account{}}
 	colons("/etc/passwd", func(f []string) {
 		if u, ok := parseUser(f); ok {
 			if _, twice := a.users[u.name]; !twice {
 				u.local = true
 				a.users[u.name] = u
+			}
+			if _, twice := a.byUID[u.uid]; !twice {
+				a.byUID[u.uid] = u
 			}
 		}
 	})
@@ -83,10 +88,8 @@ func (a *Accounts) Lookup(name, groupName string) (*Account, error) {
 			return nil, fmt.Errorf("unknown user %q", name)
 		}
 		u = user{name: name, uid: uint32(id), gid: uint32(id), local: true}
-		for _, other := range a.users {
-			if other.uid == u.uid {
-				u = other
-			}
+		if known, ok := a.byUID[u.uid]; ok {
+			u = known
 		}
 	}
 	if groupName != "" {
@@ -123,7 +126,7 @@ func (a *Accounts) user(name string) (user, bool) {
 	if u, ok := a.users[name]; ok {
 		return u, true
 	}
-	if _, err := strconv.ParseUint(name, 10, 32); err == nil || name == "" {
+	if _, err := strconv.ParseUint(name, 10, 32); err == nil || name == "" || a.nobody[name] {
 		return user{}, false
 	}
 	for _, l := range getent("passwd", name) {
@@ -132,6 +135,7 @@ func (a *Accounts) user(name string) (user, bool) {
 			return u, true
 		}
 	}
+	a.nobody[name] = true
 	return user{}, false
 }
 

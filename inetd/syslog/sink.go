@@ -89,18 +89,16 @@ func (s *socketSink) write(batch []byte) []byte {
 }
 
 func (s *socketSink) connect() bool {
-	for _, kind := range []int{unix.SOCK_DGRAM, unix.SOCK_STREAM} {
-		fd, err := unix.Socket(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return false
-		}
-		wait := unix.NsecToTimeval(int64(time.Second))
-		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait)
-		if unix.Connect(fd, &unix.SockaddrUnix{Name: s.path}) == nil {
-			s.fd = fd
-			return true
-		}
-		unix.Close(fd)
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
 	}
-	return false
+	wait := unix.NsecToTimeval(int64(time.Second))
+	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &wait)
+	if unix.Connect(fd, &unix.SockaddrUnix{Name: s.path}) != nil {
+		unix.Close(fd)
+		return false
+	}
+	s.fd = fd
+	return true
 }
