@@ -43,7 +43,7 @@ func ReadInetd(file, text string, o InetdOptions) ([]*Service, []Problem) {
 	if o.Address != "" {
 		r.hosts = []string{o.Address}
 	}
-	for _, l := range joinLines(text) {
+	for _, l := range joinLines(strings.TrimPrefix(text, "\ufeff")) { // a byte order mark, of an editor's
 		r.line = l.number
 		if text := strings.TrimSpace(l.text); text != "" { // a lone backslash leaves nothing
 			r.entry(text)

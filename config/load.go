@@ -58,8 +58,11 @@ func filesOf(path string) (files []string, skipped []Problem, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if !info.IsDir() {
+	if info.Mode().IsRegular() {
 		return []string{path}, nil, nil
+	}
+	if !info.IsDir() {
+		return nil, nil, fmt.Errorf("%s is neither a file nor a directory, and could not be read again at a reload", path)
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {

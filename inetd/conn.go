@@ -29,6 +29,7 @@ type conn struct {
 	fd      int
 	stream  builtin.Stream
 	entered bool // into the epoll set
+	refused bool // counted in drains
 
 	svc   *service // nil once its place is released
 	def   *definition
@@ -56,9 +57,18 @@ func (s *Server) serve(w *worker, c *client) {
 	k.ready(w)
 }
 
+// maxDrains is how many refused clients may be on their way out; more are
+// cut off, because who refuses many must not run out of descriptors by it.
+const maxDrains = 256
+
 // farewell ends a client that has been refused, without holding anybody up.
 func (s *Server) farewell(w *worker, fd int) {
-	k := &conn{s: s, fd: socket.Raise(fd), stream: builtin.NewDrain(fd)}
+	if s.drains.Add(1) > maxDrains {
+		s.drains.Add(-1)
+		unix.Close(fd)
+		return
+	}
+	k := &conn{s: s, fd: socket.Raise(fd), stream: builtin.NewDrain(fd), refused: true}
 	k.limit(drainLimit)
 	k.ready(w)
 }
@@ -143,6 +153,9 @@ func (k *conn) letGo() {
 func (k *conn) end() {
 	k.letGo()
 	unix.Close(k.fd)
+	if k.refused {
+		k.s.drains.Add(-1)
+	}
 	k.release()
 }
 
@@ -204,7 +217,7 @@ func (s *Server) admitMux(c *client) (reason string) {
 		verdict = c.svc.gate.Reserve(c.def.limits, s.now())
 	}
 	switch verdict {
-	case admit.Full:
+	case admit.Full, admit.Busy:
 		s.refusals++
 		return "service_limit"
 	case admit.Looping:

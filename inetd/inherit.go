@@ -19,6 +19,17 @@ func (in *inheritance) close() {
 	in.dead = true
 }
 
+// suits tells whether a socket is of a family that a service is to be on.
+func (in *inheritance) suits(places []place) bool {
+	is4 := in.Address.Addr.Addr().Is4()
+	for _, p := range places {
+		if p.Network == "unix" || p.Addr.Addr().Is4() == is4 || in.Dual {
+			return true
+		}
+	}
+	return false
+}
+
 // placed gives the places of a definition with systemd's sockets in them:
 // those that bear the service's name (FileDescriptorName=), and else those
 // that are bound where the service listens. s.mu is held.
@@ -26,7 +37,7 @@ func (s *Server) placed(d *definition) []place {
 	var named []place
 	for _, in := range s.inherited {
 		if !in.dead && in.Name == d.name && in.Address.Type == d.kind && len(d.places) > 0 &&
-			in.Address.Network == d.places[0].Network {
+			in.Address.Network == d.places[0].Network && in.suits(d.places) {
 			named = append(named, place{Address: in.Address, mapped: d.places[0].mapped, inherited: in})
 		}
 	}

@@ -105,7 +105,7 @@ func (s *Server) again(waiting int) {
 func (s *Server) open(l *listener) error {
 	if l.inherited != nil {
 		l.fd, l.inherited.listener = l.inherited.FD, l
-		l.nonblocking = true // who knows; lend clears it
+		socket.SetNonblock(l.fd, false) // as our own are; watch sees to the rest
 	} else {
 		fd, err := socket.Open(l.Address, *l.svc.def.open)
 		if err != nil {
@@ -116,6 +116,7 @@ func (s *Server) open(l *listener) error {
 			l.file = socket.Identify(l.Path)
 		}
 	}
+	l.nonblocking = false
 	s.turn(l, watching)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"goinetd/config"
 	"goinetd/inetd/builtin"
+	"goinetd/inetd/socket"
 	"goinetd/inetd/syslog"
 )
 
@@ -33,18 +34,21 @@ func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []con
 	}
 	before := s.services
 	s.services = s.succeed(defs, keep)
-	claimed := s.claim()
+	claimed, clashes := s.claim(defs)
 	for _, l := range s.listeners {
 		if !claimed[l] {
 			s.remove(l)
 		}
 	}
 	s.publish()
-	added, gone := difference(before, s.services)
+	added, gone, now := difference(before, s.services)
 	s.mu.Unlock()
 
-	problems = append(problems, s.openAll()...)
-	s.log.Printf(syslog.Notice, "configuration read: %d services (%d new, %d removed)", len(s.services), added, gone)
+	for _, p := range clashes {
+		s.Report(p)
+	}
+	problems = append(append(problems, clashes...), s.openAll()...)
+	s.log.Printf(syslog.Notice, "configuration read: %d services (%d new, %d removed)", now, added, gone)
 	return problems
 }
 
@@ -117,36 +121,52 @@ func (s *Server) succeed(defs []*definition, keep bool) map[string]*service {
 	return next
 }
 
-// claim gives each service the listeners of its places. What a place has
-// already is kept; what is new is to be opened. A service that goes on as it
-// was has its listeners. s.mu is held.
-func (s *Server) claim() (claimed map[*listener]bool) {
+// claim gives each service the listeners of its places, in the order of the
+// configuration. What a place has already is kept; what is new is to be
+// opened. A service that goes on as it was keeps what it has before all
+// others. s.mu is held.
+func (s *Server) claim(defs []*definition) (claimed map[*listener]bool, clashes []config.Problem) {
 	claimed = map[*listener]bool{}
 	for _, svc := range s.services {
 		if svc.def.places != nil {
-			s.occupy(svc, claimed)
+			continue
 		}
-	}
-	for _, svc := range s.services {
 		svc.listeners = slices.DeleteFunc(svc.listeners, func(l *listener) bool { return l.svc != svc })
 		for _, l := range svc.listeners {
 			claimed[l] = true
+		}
+	}
+	for _, d := range defs {
+		if svc := s.services[d.key]; svc != nil && svc.def == d {
+			clashes = append(clashes, s.occupy(svc, claimed)...)
+		}
+	}
+	for _, svc := range s.services {
+		for _, l := range svc.listeners {
 			s.adapt(l)
 		}
 		svc.full = true // whatever the limits were: look again
 		s.resume(svc)
 	}
-	return claimed
+	return claimed, clashes
 }
 
 // occupy makes or takes over the listeners of a service's places. The first
 // of two services that want the same has it.
-func (s *Server) occupy(svc *service, claimed map[*listener]bool) {
+func (s *Server) occupy(svc *service, claimed map[*listener]bool) (clashes []config.Problem) {
+	wanted := len(svc.def.places)
 	svc.listeners = nil
 	for _, p := range s.placed(svc.def) {
 		l := s.listeners[p.Key()]
 		if claimed[l] {
+			clashes = append(clashes, svc.def.problem(config.Warning, "give one of them another address or port", "%s: %s serves %s already",
+				svc.def.name, l.svc.def.name, p.Address))
 			continue
+		}
+		if l != nil && l.lost() {
+			s.log.Printf(syslog.Warning, "%s: %s was removed behind our back: opened anew", l.svc.def.name, l.Path)
+			s.turn(l, closed)
+			l = nil
 		}
 		if l == nil {
 			l = &listener{fd: -1}
@@ -157,6 +177,15 @@ func (s *Server) occupy(svc *service, claimed map[*listener]bool) {
 		claimed[l] = true
 	}
 	svc.def.places = nil
+	if len(svc.listeners) == 0 && wanted > 0 {
+		delete(s.services, svc.def.key)
+	}
+	return clashes
+}
+
+// lost tells of a Unix socket whose file is gone: nobody can reach it.
+func (l *listener) lost() bool {
+	return l.Network == "unix" && l.inherited == nil && l.fd >= 0 && l.state != lent && socket.Identify(l.Path) != l.file
 }
 
 // adapt makes a socket that is kept fit its new definition. s.mu is held.
@@ -165,9 +194,14 @@ func (s *Server) adapt(l *listener) {
 		s.turn(l, paused)
 		s.turn(l, watching)
 	}
-	if l.Network == "unix" && l.fd >= 0 && l.inherited == nil {
-		os.Lchown(l.Path, l.svc.def.open.UID, l.svc.def.open.GID)
-		os.Chmod(l.Path, l.svc.def.open.Mode)
+	if l.fd < 0 {
+		return
+	}
+	socket.Adjust(l.fd, *l.svc.def.open)
+	if l.Network == "unix" && l.inherited == nil {
+		if err := l.file.Permit(l.Path, *l.svc.def.open); err != nil {
+			s.log.Printf(syslog.Warning, "%s: %v", l.svc.def.name, err)
+		}
 	}
 }
 
@@ -205,7 +239,7 @@ func (s *Server) publish() {
 // refusedPort tells whether a datagram from the port is not to be answered.
 func (s *Server) refusedPort(port uint16) bool { return (*s.udpPorts.Load())[port] }
 
-func difference(before, after map[string]*service) (added, gone int) {
+func difference(before, after map[string]*service) (added, gone, now int) {
 	for key := range after {
 		if before[key] == nil {
 			added++
@@ -216,5 +250,5 @@ func difference(before, after map[string]*service) (added, gone int) {
 			gone++
 		}
 	}
-	return added, gone
+	return added, gone, len(after)
 }

@@ -54,6 +54,7 @@ type Server struct {
 	children *spawn.Children[task]
 	root     bool
 	env      *spawn.Env
+	drains   atomic.Int32                    // refused clients that have not gone yet
 	exit     []byte                          // the reaper's, for EXIT lines
 	udpPorts atomic.Pointer[map[uint16]bool] // whose datagrams our own UDP services never answer
 
@@ -66,7 +67,6 @@ type Server struct {
 	retries   int
 	refusals  int
 	loans     uint64 // sockets lent so far
-	drains    int    // refused clients that have not gone yet
 	stopped   bool
 }
 

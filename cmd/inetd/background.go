@@ -35,6 +35,7 @@ func intoBackground() int {
 	if err != nil {
 		return complain("%v", err)
 	}
+	closeOnExec() // the daemon gets what is its own
 	files := []*os.File{null, os.Stdout, os.Stderr}
 	for fd := 3; fd < 3+handedOver(); fd++ {
 		files = append(files, os.NewFile(uintptr(fd), "socket"))

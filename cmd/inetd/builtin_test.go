@@ -228,3 +228,16 @@ func TestState(t *testing.T) {
 	d.find(fmt.Sprintf(`STATE: %d tcp 127\.0\.0\.1:%d \(listening\) user=nobody server="/bin/cat" running=1 starts=1/min per_minute=256`, p, p), 1)
 	d.find(fmt.Sprintf(`STATE: %d pid=\d+ from=127\.0\.0\.1 port=\d+ since=\d+s`, p), 1)
 }
+
+// chargen goes on for a client that says nothing more, as it does with nc -N.
+func TestChargenHalfClosed(t *testing.T) {
+	_, ports := builtins(t)
+	for range 20 {
+		c := dial(t, ports["chargen"])
+		c.CloseWrite()
+		if _, err := io.ReadFull(c, make([]byte, 100000)); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+}

@@ -379,3 +379,78 @@ func TestNothingToServe(t *testing.T) {
 		t.Error("the pidfile was left behind")
 	}
 }
+
+// What the review of others found, each as it was found.
+
+// A service whose program is traced by its own child has ended and cannot be
+// collected; that keeps nobody else from being.
+func TestTracedProgram(t *testing.T) {
+	need(t, "root", "cc")
+	dir := folder(t)
+	if err := compile("testdata/traced.c", dir+"/traced"); err != nil {
+		t.Fatal(err)
+	}
+	p, q := port(t), port(t)
+	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody %s/traced traced\n%s stream tcp nowait/1 nobody /bin/echo echo next\n", at(p), dir, at(q)), flags: []string{"-l"}}.start(t)
+	t.Cleanup(func() { exec.Command("pkill", "-KILL", "-x", "traced").Run() })
+	c := dial(t, p)
+	buf := make([]byte, len("traced"))
+	if _, err := io.ReadFull(c, buf); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if got := ask(t, q, ""); got != "next\n" {
+			t.Errorf("got %q", got)
+		}
+	}
+	d.find(fmt.Sprintf(`EXIT: %d `, q), 3)
+	exec.Command("pkill", "-KILL", "-x", "traced").Run()
+	d.find(fmt.Sprintf(`EXIT: %d `, p), 1)
+}
+
+// A limit of starts counts clients, not workers that woke up for one.
+func TestLimitCountsClients(t *testing.T) {
+	need(t, "root")
+	for range 10 {
+		p := port(t)
+		d := setup{conf: fmt.Sprintf("%s stream tcp nowait.2 nobody /bin/echo echo fine\n", at(p))}.start(t)
+		for range 2 {
+			if got := ask(t, p, ""); got != "fine\n" {
+				t.Fatalf("got %q\n%s", got, d.text())
+			}
+		}
+		d.signal(syscall.SIGUSR1)
+		d.find(`STATE: end`, 1)
+		if strings.Contains(d.text(), "looping") {
+			t.Fatalf("two clients of two are a loop:\n%s", d.text())
+		}
+		d.stop()
+	}
+}
+
+// A link in the place of a Unix socket is not followed by root, and a socket
+// that was removed is bound anew.
+func TestUnixSocketReplaced(t *testing.T) {
+	need(t, "root")
+	dir := folder(t)
+	victim := write(t, dir+"/victim", "secret", 0o600)
+	conf := fmt.Sprintf("%s/x stream unix nowait root /bin/echo echo here\n", dir)
+	d := setup{conf: conf}.start(t)
+	os.Remove(dir + "/x")
+	os.Symlink(victim, dir+"/x")
+	d.reload(conf)
+	if info, _ := os.Stat(victim); info.Mode().Perm() != 0o600 {
+		t.Errorf("the file behind the link has mode %o now", info.Mode().Perm())
+	}
+	os.Remove(dir + "/x")
+	d.reload(conf)
+	d.find(`removed behind our back: opened anew`, 1)
+	c, err := net.Dial("unix", dir+"/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := readAll(t, c); got != "here\n" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -216,3 +216,64 @@ func TestReloadLentSocket(t *testing.T) {
 		}
 	}
 }
+
+// A line that is broken keeps its socket, although a line beside it would
+// take it if it could: tcp with tcp6 beside it is IPv4.
+func TestBrokenLineKeepsItsFamily(t *testing.T) {
+	need(t, "root")
+	p := port(t)
+	four := fmt.Sprintf("%d stream tcp nowait nobody /bin/echo echo four\n", p)
+	six := fmt.Sprintf("%d stream tcp6 nowait nobody /bin/echo echo six\n", p)
+	d := setup{conf: four + six}.start(t)
+	says := func() string {
+		c, err := net.Dial("tcp", fmt.Sprintf("[::1]:%d", p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return readAll(t, c)
+	}
+	if got := says(); got != "six\n" {
+		t.Fatalf("got %q", got)
+	}
+	d.reload(four + strings.Replace(six, "nowait", "nonsense", 1))
+	if got := says(); got != "six\n" {
+		t.Errorf("after a broken line: %q\n%s", got, d.text())
+	}
+	d.reload(four)
+	if got := says(); got != "four\n" {
+		t.Errorf("without the line: %q\n%s", got, d.text())
+	}
+}
+
+// A service can become any other kind on its socket.
+func TestReloadChangesKind(t *testing.T) {
+	need(t, "root", "cc")
+	one := folder(t) + "/one"
+	if err := compile("testdata/one.c", one); err != nil {
+		t.Fatal(err)
+	}
+	p, q := port(t), port(t)
+	kinds := []string{
+		"%s dgram udp wait nobody " + one + " one\n",
+		"%s dgram udp nowait nobody " + one + " one\n",
+		"%s dgram udp wait nobody internal echo\n",
+	}
+	streams := []string{
+		"%s stream tcp nowait nobody /bin/cat cat\n",
+		"%s stream tcp nowait nobody internal echo\n",
+		"%s stream tcp nowait/1 nobody /usr/bin/tee tee\n",
+	}
+	text := func(i int) string { return fmt.Sprintf(kinds[i%3], at(p)) + fmt.Sprintf(streams[i%3], at(q)) }
+	d := setup{conf: text(0), flags: []string{"-R", "0"}}.start(t)
+	for i := range 12 {
+		question(t, p, fmt.Sprint("datagram ", i))
+		if got := ask(t, q, fmt.Sprint("stream ", i)); got != fmt.Sprint("stream ", i) {
+			t.Errorf("got %q", got)
+		}
+		d.reload(text(i + 1))
+	}
+	if strings.Contains(d.text(), "in use") {
+		t.Error(d.text())
+	}
+}

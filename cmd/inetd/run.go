@@ -29,7 +29,7 @@ var looped = "600"
 // run is the daemon. It gives the exit status.
 func run(o *options, background *parent) int {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGHUP, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1)
+	signal.Notify(signals, unix.SIGHUP, unix.SIGUSR1) // whoever ends us before we serve may do so
 	environ := childEnviron(os.Environ(), o.keepEnv)
 	settle()
 	log := syslog.New(ident(), o.foreground)
@@ -63,6 +63,7 @@ func run(o *options, background *parent) int {
 	// more, and the daemon is to be small.
 	debug.SetGCPercent(25)
 	debug.FreeOSMemory() // what reading the configuration took
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
 	background.release()
 	notify("READY=1\nMAINPID=" + strconv.Itoa(os.Getpid()))
 
@@ -74,7 +75,10 @@ func run(o *options, background *parent) int {
 	}()
 	d.serve(server, signals)
 	stop()
-	<-ended
+	select {
+	case <-ended:
+	case <-time.After(time.Second): // a worker whose exec hangs must not keep us
+	}
 	pidfile.remove()
 	log.Flush()
 	return 0
@@ -97,6 +101,13 @@ func settle() {
 			unix.Open(os.DevNull, unix.O_RDWR, 0)
 		}
 	}
+	closeOnExec()
+	unix.Umask(unix.Umask(0o022) | 0o022)
+	os.Chdir("/")
+}
+
+// closeOnExec marks every descriptor but 0, 1 and 2.
+func closeOnExec() {
 	if unix.CloseRange(3, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC) != nil { // before Linux 5.11
 		open, _ := os.ReadDir("/proc/self/fd")
 		for _, entry := range open {
@@ -105,8 +116,6 @@ func settle() {
 			}
 		}
 	}
-	unix.Umask(unix.Umask(0o022) | 0o022)
-	os.Chdir("/")
 }
 
 // hasTerminal tells whether we have a controlling terminal. Our programs are
@@ -157,26 +166,42 @@ func (d *running) load() ([]*config.Service, []config.Problem, error) {
 	return config.Load(files, o)
 }
 
-// serve deals with signals until one ends the daemon.
+// serve deals with signals until one ends the daemon. A reload may have to
+// wait for a name to be looked up; nothing else waits for it.
 func (d *running) serve(server *inetd.Server, signals <-chan os.Signal) {
-	for sig := range signals {
-		switch sig {
-		case unix.SIGHUP:
-			d.reload(server)
-		case unix.SIGUSR1:
-			server.LogState()
-		default:
-			notify("STOPPING=1")
-			n := server.Stop()
-			d.log.Printf(syslog.Notice, "%s: no longer listening; %d programs finish on their own", unix.SignalName(sig.(unix.Signal)), n)
-			return
+	reloaded := make(chan struct{}, 1)
+	reloading, again := false, false
+	for {
+		select {
+		case <-reloaded:
+			reloading = again
+			if again {
+				again = false
+				go d.reload(server, reloaded)
+			}
+		case sig := <-signals:
+			switch sig {
+			case unix.SIGHUP:
+				again = reloading
+				if !reloading {
+					reloading = true
+					go d.reload(server, reloaded)
+				}
+			case unix.SIGUSR1:
+				server.LogState()
+			default:
+				notify("STOPPING=1")
+				n := server.Stop()
+				d.log.Printf(syslog.Notice, "%s: no longer listening; %d programs finish on their own", unix.SignalName(sig.(unix.Signal)), n)
+				return
+			}
 		}
 	}
 }
 
 // reload reads the configuration again. Files that cannot be read change
 // nothing.
-func (d *running) reload(server *inetd.Server) {
+func (d *running) reload(server *inetd.Server, reloaded chan<- struct{}) {
 	var now unix.Timespec
 	unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
 	notify(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000))
@@ -188,6 +213,7 @@ func (d *running) reload(server *inetd.Server) {
 	}
 	debug.FreeOSMemory()
 	notify("READY=1")
+	reloaded <- struct{}{}
 }
 
 // notify tells systemd, if it wants to know (sd_notify(3)).

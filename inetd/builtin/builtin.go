@@ -144,12 +144,16 @@ func (discard) Ready(fd int, buf []byte) Next {
 // chargen sends lines of the printing characters for as long as the client
 // takes them, and throws away what it is sent.
 type chargen struct {
-	at int // in pattern
+	at   int  // in pattern
+	deaf bool // the client will send no more; it may go on to listen
 }
 
 func (c *chargen) Ready(fd int, buf []byte) Next {
-	if _, next := receive(fd, buf); next == Close {
-		return Close
+	next := ReadWrite
+	if c.deaf {
+		next = Write
+	} else if _, heard := receive(fd, buf); heard == Close {
+		c.deaf, next = true, Write
 	}
 	for range rounds {
 		n, ok := send(fd, pattern[c.at:])
@@ -157,11 +161,11 @@ func (c *chargen) Ready(fd int, buf []byte) Next {
 			return Close
 		}
 		if c.at += n; c.at < len(pattern) {
-			return ReadWrite
+			return next
 		}
 		c.at = 0
 	}
-	return ReadWrite
+	return next
 }
 
 // say answers and is done.

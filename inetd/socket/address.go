@@ -66,7 +66,11 @@ func Resolve(l config.Listen, t config.SocketType) ([]Address, error) {
 		list = append(list, a)
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("%s has no address of the family of %s", l.Host, l.Network)
+		family := "IPv6"
+		if l.Family == config.IPv4 {
+			family = "IPv4"
+		}
+		return nil, fmt.Errorf("%q has no %s address", l.Host, family)
 	}
 	return list, nil
 }

@@ -132,12 +132,11 @@ func bindUnix(fd int, a Address, o Options) error {
 	if err != nil {
 		return err
 	}
-	if o.UID >= 0 || o.GID >= 0 {
-		if err := os.Lchown(a.Path, o.UID, o.GID); err != nil {
-			return err
-		}
+	id := Identify(a.Path)
+	if err = id.Permit(a.Path, o); err != nil {
+		id.Remove(a.Path)
 	}
-	return os.Chmod(a.Path, o.Mode)
+	return err
 }
 
 // removeStale removes a socket's file that nobody answers at.
@@ -170,6 +169,41 @@ func Identify(path string) Identity {
 		return Identity{}
 	}
 	return Identity{st.Dev, st.Ino}
+}
+
+// Permit gives the socket's file the owner and the mode of the options.
+// Whoever may write to its folder can put a link in its place, and we are
+// root: what is changed is the socket that was identified, or nothing.
+func (id Identity) Permit(path string, o Options) error {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFSOCK || (Identity{st.Dev, st.Ino}) != id {
+		return fmt.Errorf("%s is not our socket any more", path)
+	}
+	pinned := fmt.Sprintf("/proc/self/fd/%d", fd)
+	if o.UID >= 0 || o.GID >= 0 {
+		if err := unix.Fchownat(fd, "", o.UID, o.GID, unix.AT_EMPTY_PATH); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(pinned, o.Mode)
+}
+
+// Adjust gives a socket that is open already the buffers of the options.
+func Adjust(fd int, o Options) {
+	if o.SendBuffer > 0 {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, o.SendBuffer)
+	}
+	if o.ReceiveBuffer > 0 {
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, o.ReceiveBuffer)
+	}
 }
 
 // Remove removes the socket's file, if it is still the one it was.

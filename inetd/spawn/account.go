@@ -217,7 +217,7 @@ func getent(database, key string) []string {
 	if err != nil {
 		return nil
 	}
-	defer p.collect()
+	defer p.wait()
 	var answer []byte
 	buf := make([]byte, 4096)
 	for {

@@ -15,14 +15,16 @@ import (
 // Each child has a pidfd in an epoll set of the reaper's. A wait4(2) for any
 // child would walk through all that live, under the kernel's task list lock:
 // with 5,000 of them alive that halves the rate at which others can be
-// started. Where there are no pidfds (before Linux 5.3, or under a strict
-// seccomp filter) the reaper asks after each child ten times a second.
+// started. After a child that has no pidfd (before Linux 5.3, or when we are
+// out of descriptors), or that has ended and cannot be collected yet (a
+// debugger of its own holds it), the reaper asks ten times a second.
 type Children[T any] struct {
-	epoll   int
-	timeout int // of the reaper's waits, in milliseconds; -1: none
+	epoll int
+	wake  int // an eventfd in the set: there is a child to ask after
 
-	mu   sync.Mutex
-	live map[int]entry[T] // by pid
+	mu    sync.Mutex
+	live  map[int]entry[T] // by pid
+	asked map[int]struct{} // pids of those to ask after
 }
 
 type entry[T any] struct {
@@ -42,13 +44,14 @@ func NewChildren[T any]() (*Children[T], error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll_create: %w", err)
 	}
-	c := &Children[T]{epoll: fd, timeout: -1, live: map[int]entry[T]{}}
-	if probe, err := unix.PidfdOpen(unix.Getpid(), 0); err == nil {
-		unix.Close(probe)
-	} else {
-		c.timeout = 100
+	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	return c, nil
+	if err := unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, wake, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET}); err != nil {
+		return nil, fmt.Errorf("epoll_ctl: %w", err)
+	}
+	return &Children[T]{epoll: fd, wake: wake, live: map[int]entry[T]{}, asked: map[int]struct{}{}}, nil
 }
 
 // A Process is a program that was started and is to go into the table.
@@ -60,17 +63,27 @@ type Process struct {
 // Add puts a started program into the table, from where Reap will take it.
 // Until then its exit is not seen: what is logged before stands before it.
 func (c *Children[T]) Add(p Process, tag T) {
-	if p.pidfd < 0 && c.timeout < 0 {
-		p.pidfd, _ = unix.PidfdOpen(p.PID, 0)
+	if p.pidfd < 0 {
+		if fd, err := unix.PidfdOpen(p.PID, 0); err == nil {
+			p.pidfd = fd
+		}
 	}
 	p.pidfd = raise(p.pidfd)
 	c.mu.Lock()
 	c.live[p.PID] = entry[T]{tag, p.pidfd}
 	c.mu.Unlock()
-	if p.pidfd >= 0 {
-		e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: int32(p.PID)}
-		unix.EpollCtl(c.epoll, unix.EPOLL_CTL_ADD, p.pidfd, &e)
+	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: int32(p.PID)}
+	if p.pidfd < 0 || unix.EpollCtl(c.epoll, unix.EPOLL_CTL_ADD, p.pidfd, &e) != nil {
+		c.ask(p.PID)
+		unix.Write(c.wake, []byte{1, 0, 0, 0, 0, 0, 0, 1})
 	}
+}
+
+// ask puts a child among those that the reaper asks after.
+func (c *Children[T]) ask(pid int) {
+	c.mu.Lock()
+	c.asked[pid] = struct{}{}
+	c.mu.Unlock()
 }
 
 // Len gives the number of running programs.
@@ -94,8 +107,11 @@ func (c *Children[T]) Each(f func(pid int, tag T)) {
 // second would cost a tenth of the host.
 const breath = time.Millisecond
 
+// askPause is how long the reaper waits before it asks again.
+const askPause = 100 * time.Millisecond
+
 // Reap collects the programs as they end and calls ended for each. It does
-// not return.
+// not return, and no program can keep it from the others.
 func (c *Children[T]) Reap(ended func(Exit, T)) {
 	if unix.Getpid() == 1 {
 		go c.adopt()
@@ -103,7 +119,7 @@ func (c *Children[T]) Reap(ended func(Exit, T)) {
 	events := make([]unix.EpollEvent, 64)
 	var last time.Time
 	for {
-		n, err := unix.EpollWait(c.epoll, events, c.timeout)
+		n, err := unix.EpollWait(c.epoll, events, c.timeout())
 		if err != nil {
 			continue // EINTR
 		}
@@ -111,39 +127,54 @@ func (c *Children[T]) Reap(ended func(Exit, T)) {
 			time.Sleep(gather)
 		}
 		for _, e := range events[:n] {
-			if one, ok := c.take(int(e.Fd)); ok {
-				ended(Exit{int(e.Fd), Process{int(e.Fd), one.pidfd}.collect()}, one.tag)
+			if e.Fd != 0 && !c.collect(int(e.Fd), ended) {
+				c.ask(int(e.Fd))
 			}
 		}
-		if c.timeout > 0 {
-			c.ask(ended)
+		for _, pid := range c.toAsk() {
+			c.collect(pid, ended)
 		}
 		last = time.Now()
 	}
 }
 
-func (c *Children[T]) take(pid int) (entry[T], bool) {
+// timeout gives that of the reaper's next wait, in milliseconds.
+func (c *Children[T]) timeout() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	one, ok := c.live[pid]
-	delete(c.live, pid)
-	return one, ok
+	if len(c.asked) == 0 {
+		return -1
+	}
+	return int(askPause / time.Millisecond)
 }
 
-// ask looks for ends that no pidfd tells of.
-func (c *Children[T]) ask(ended func(Exit, T)) {
-	var over []Exit
-	c.Each(func(pid int, _ T) {
-		var status unix.WaitStatus
-		if got, err := unix.Wait4(pid, &status, unix.WNOHANG, nil); got == pid || err == unix.ECHILD {
-			over = append(over, Exit{pid, status})
-		}
-	})
-	for _, e := range over {
-		if one, ok := c.take(e.PID); ok {
-			ended(e, one.tag)
-		}
+func (c *Children[T]) toAsk() (pids []int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for pid := range c.asked {
+		pids = append(pids, pid)
 	}
+	return pids
+}
+
+// collect takes a child out of the kernel's table and ours, if it has ended.
+func (c *Children[T]) collect(pid int, ended func(Exit, T)) bool {
+	e := Exit{PID: pid}
+	if got, err := unix.Wait4(pid, &e.Status, unix.WNOHANG, nil); got != pid && err != unix.ECHILD {
+		return false
+	}
+	c.mu.Lock()
+	one, ours := c.live[pid]
+	delete(c.live, pid)
+	delete(c.asked, pid)
+	c.mu.Unlock()
+	if ours {
+		if one.pidfd >= 0 {
+			unix.Close(one.pidfd)
+		}
+		ended(e, one.tag)
+	}
+	return true
 }
 
 // adopt collects the processes that became our children because we are PID
@@ -183,9 +214,9 @@ func siginfoPID(info *unix.Siginfo) int {
 	return int(*(*int32)(unsafe.Add(unsafe.Pointer(info), at)))
 }
 
-// collect takes a child that has ended, or is about to, out of the kernel's
-// table.
-func (p Process) collect() (status unix.WaitStatus) {
+// wait takes a child that is about to end out of the kernel's table: one that
+// never became its program, or a short one of our own.
+func (p Process) wait() (status unix.WaitStatus) {
 	for {
 		if _, err := unix.Wait4(p.PID, &status, 0, nil); err != unix.EINTR {
 			break

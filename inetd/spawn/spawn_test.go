@@ -36,7 +36,7 @@ func run(t *testing.T, w *World, path string, args ...string) (string, unix.Wait
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(text), p.collect(), nil
+	return string(text), p.wait(), nil
 }
 
 // Each step that fails is named, with its errno, and leaves no child behind.
@@ -92,7 +92,7 @@ func TestEnvironment(t *testing.T) {
 		ours := os.NewFile(uintptr(pair[0]), "ours")
 		got, _ := io.ReadAll(ours)
 		ours.Close()
-		p.collect()
+		p.wait()
 		if want := "A=1\nB=two words\nWHO=" + who + "\nEMPTY=\n"; string(got) != want {
 			t.Errorf("got %q, want %q", got, want)
 		}

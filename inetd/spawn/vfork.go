@@ -123,7 +123,7 @@ func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 		case errno != 0:
 			l.failed, l.errno = stepFork, errno
 		case l.errno != 0:
-			Process{int(pid), int(l.pidfd)}.collect()
+			Process{int(pid), int(l.pidfd)}.wait()
 		default:
 			return Process{int(pid), int(l.pidfd)}, nil
 		}
