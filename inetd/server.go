@@ -104,9 +104,9 @@ func New(o Options) (*Server, error) {
 // and one reaper.
 func (s *Server) Run(ctx context.Context) {
 	workers := runtime.NumCPU()
-	// A worker keeps its processor while it forks; the reaper and the log
-	// want one as well.
-	runtime.GOMAXPROCS(workers + 1)
+	// The reaper and the log want to run beside the workers, and a worker
+	// that comes back from a fork at once.
+	runtime.GOMAXPROCS(workers + 2)
 	threads(workers + spareThreads)
 	go s.children.Reap(s.ended)
 	var done sync.WaitGroup

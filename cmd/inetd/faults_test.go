@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Whatever cannot be run is told of, with the client, and the client is
@@ -453,4 +455,41 @@ func TestUnixSocketReplaced(t *testing.T) {
 	if got := readAll(t, c); got != "here\n" {
 		t.Errorf("got %q", got)
 	}
+}
+
+// A program whose exec hangs, as on a file system that does not answer, hangs
+// alone: other clients are served, and the daemon reloads and ends.
+func TestExecHangs(t *testing.T) {
+	need(t, "root")
+	dir := folder(t)
+	true_, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stuck := write(t, dir+"/stuck", string(true_), 0o755)
+	group, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC, unix.O_RDONLY)
+	if err != nil {
+		t.Skipf("fanotify is missing: %v", err)
+	}
+	watch := os.NewFile(uintptr(group), "fanotify") // to close it lets everybody go on
+	defer watch.Close()
+	if err := unix.FanotifyMark(group, unix.FAN_MARK_ADD, unix.FAN_OPEN_EXEC_PERM, unix.AT_FDCWD, stuck); err != nil {
+		t.Skipf("fanotify's permission events are missing: %v", err)
+	}
+	p, q := port(t), port(t)
+	conf := fmt.Sprintf("%s stream tcp nowait nobody %s stuck\n%s stream tcp nowait nobody /bin/echo echo fine\n", at(p), stuck, at(q))
+	d := setup{conf: conf}.start(t)
+	dial(t, p)
+	if _, err := watch.Read(make([]byte, unix.FAN_EVENT_METADATA_LEN)); err != nil { // the exec has come so far, and waits
+		t.Fatal(err)
+	}
+	for range 3 {
+		d.reload(conf) // collects garbage
+		if got := ask(t, q, ""); got != "fine\n" {
+			t.Errorf("got %q", got)
+		}
+	}
+	d.signal(syscall.SIGTERM)
+	d.find(`no longer listening`, 1)
+	watch.Close() // a thread in a vfork is not to be killed before its child goes on
 }

@@ -16,6 +16,14 @@ package spawn
 // signals need not be blocked around the clone, which would also make the
 // kernel queue a SIGCHLD for every exit that falls into it.
 //
+// The parent's thread sleeps until the exec is over, which can be long where
+// the program is on a file system that does not answer. entersyscall and
+// exitsyscall tell the runtime so, as package syscall does for any call that
+// blocks (runtime keeps both for those who link to them by name): else the
+// next garbage collection would stop the whole daemon for that one program.
+// Between them the parent runs nothing that could be preempted or grow its
+// stack.
+//
 // Where the kernel is older (before 5.9) or a seccomp filter keeps clone3
 // from us, runtime_BeforeFork and its companions, which package syscall says
 // may be linked to by name, do what syscall.ForkExec does.
@@ -58,6 +66,12 @@ func afterFork()
 
 //go:linkname afterForkInChild syscall.runtime_AfterForkInChild
 func afterForkInChild()
+
+//go:linkname entersyscall runtime.entersyscall
+func entersyscall()
+
+//go:linkname exitsyscall runtime.exitsyscall
+func exitsyscall()
 
 //go:noescape
 func vfork(trap, a1, a2 uintptr) (r1, errno uintptr)
@@ -173,12 +187,15 @@ func (im *Image) stepError(l *call) error {
 // on the shared stack but what vfork itself returned.
 //
 //go:norace
+//go:nosplit
 //go:noinline
 //go:nocheckptr
 func forkExec(l *call) (pid, errno uintptr) {
 	l.args = cloneArgs{flags: modernFlags, exitSignal: uint64(unix.SIGCHLD), pidfd: uint64(uintptr(unsafe.Pointer(&l.pidfd)))}
+	entersyscall()
 	pid, errno = vfork(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&l.args)), unsafe.Sizeof(l.args))
 	if errno != 0 || pid != 0 {
+		exitsyscall()
 		return pid, errno
 	}
 	child(l)
