@@ -5,8 +5,8 @@
 //	ready    worker.go    a worker waits on one epoll set; a listener is ready
 //	accept   accept.go    a place is reserved, the connection accepted
 //	admit    accept.go    admit.Gate says yes, or no with a reason for the log
-//	spawn    accept.go    spawn.Children forks and execs with it as 0, 1 and 2
-//	reap     exits.go     one reaper learns that the program ended
+//	spawn    accept.go    spawn.Image forks and execs with it as 0, 1 and 2
+//	reap     exits.go     spawn.Children learns that the program ended
 //	release  exits.go     its place is free again; the EXIT line
 //
 // A builtin service goes another way from admit on: conn.go puts the

@@ -3,6 +3,7 @@ package inetd
 import (
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"goinetd/config"
@@ -67,8 +68,9 @@ func (s *Server) definer() *definer {
 
 // define makes a definition of what was configured.
 func (r *definer) define(conf *config.Service) (*definition, *config.Problem) {
-	d := &definition{file: conf.File, line: conf.Line, key: conf.Key(), name: conf.Name,
-		kind: conf.SocketType, wait: conf.Wait, internal: conf.Internal, user: conf.User, mux: conf.Mux, muxPlus: conf.MuxPlus,
+	// A copy of the name, lest the whole text of the file be kept for it.
+	d := &definition{file: conf.File, line: conf.Line, key: conf.Key(), name: strings.Clone(conf.Name),
+		kind: conf.SocketType, wait: conf.Wait, internal: conf.Internal, mux: strings.Clone(conf.Mux), muxPlus: conf.MuxPlus,
 		success: conf.LogOnSuccess, failure: conf.LogOnFailure,
 		limits: admit.Limits{Instances: conf.Instances, PerSource: conf.PerSource, PerMinute: conf.PerMinute, PerSourcePerMinute: conf.PerSourcePerMinute},
 		open:   &r.plain,
@@ -85,6 +87,7 @@ func (r *definer) define(conf *config.Service) (*definition, *config.Problem) {
 		}
 		return fail(fmt.Sprintf("add the %s, or correct %s", what, conf.Field(what)), err)
 	}
+	d.user = account.Name
 	if conf.Internal == "" {
 		if d.image, err = r.world(account).Prepare(conf.Server, conf.Args); err != nil {
 			return fail("correct "+conf.Field("server"), err)

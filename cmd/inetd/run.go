@@ -205,13 +205,12 @@ func (d *running) reload(server *inetd.Server, reloaded chan<- struct{}) {
 	var now unix.Timespec
 	unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
 	notify(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000))
-	services, problems, err := d.load()
-	if err != nil {
+	if services, problems, err := d.load(); err != nil {
 		d.log.Printf(syslog.Err, "reload: %v (nothing is changed)", err)
 	} else {
 		server.Apply(services, problems)
 	}
-	debug.FreeOSMemory()
+	debug.FreeOSMemory() // the configuration before, and what reading this one took
 	notify("READY=1")
 	reloaded <- struct{}{}
 }

@@ -99,7 +99,7 @@ func (a *Accounts) Lookup(name, groupName string) (*Account, error) {
 		}
 		u.gid = gid
 	}
-	found := &Account{Name: u.name, UID: u.uid, GID: u.gid, Groups: a.groupsOf(u)}
+	found := &Account{Name: strings.Clone(u.name), UID: u.uid, GID: u.gid, Groups: a.groupsOf(u)}
 	a.asked[key] = found
 	return found, nil
 }
