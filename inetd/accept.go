@@ -148,11 +148,11 @@ func (s *Server) refrain(l *listener, verdict admit.Verdict) {
 		poll := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}
 		if n, err := unix.Poll(poll, 0); n > 0 || err != nil {
 			s.loop(l.svc)
+			return
 		}
-	case admit.Busy: // the event comes again
-		if l.events()&unix.EPOLLONESHOT != 0 {
-			s.watch(l)
-		}
+	}
+	if l.state == watching && l.events()&unix.EPOLLONESHOT != 0 {
+		s.watch(l)
 	}
 }
 

@@ -115,7 +115,7 @@ func TestEnding(t *testing.T) {
 		io.ReadFull(c, make([]byte, 1))
 		d.signal(sig)
 		<-d.ended
-		d.await2("STOPPING=1")
+		d.told("STOPPING=1")
 		if code := d.cmd.ProcessState.ExitCode(); code != 0 {
 			t.Errorf("%v: status %d\n%s", sig, code, d.text())
 		}
@@ -128,8 +128,8 @@ func TestEnding(t *testing.T) {
 	}
 }
 
-// await2 looks for a state among those that a daemon told before it ended.
-func (d *daemonProcess) await2(state string) {
+// told looks for a state among those that a daemon told before it ended.
+func (d *daemonProcess) told(state string) {
 	d.t.Helper()
 	for {
 		select {

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// A service whose program is traced by its own child has ended and cannot be
+// collected; that keeps nobody else from being.
+func TestTracedProgram(t *testing.T) {
+	need(t, "root", "cc")
+	dir := folder(t)
+	if err := compile("testdata/traced.c", dir+"/traced"); err != nil {
+		t.Fatal(err)
+	}
+	p, q := port(t), port(t)
+	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody %s/traced traced\n%s stream tcp nowait/1 nobody /bin/echo echo next\n", at(p), dir, at(q)), flags: []string{"-l"}}.start(t)
+	t.Cleanup(func() { exec.Command("pkill", "-KILL", "-x", "traced").Run() })
+	c := dial(t, p)
+	buf := make([]byte, len("traced"))
+	if _, err := io.ReadFull(c, buf); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if got := ask(t, q, ""); got != "next\n" {
+			t.Errorf("got %q", got)
+		}
+	}
+	d.find(fmt.Sprintf(`EXIT: %d `, q), 3)
+	exec.Command("pkill", "-KILL", "-x", "traced").Run()
+	d.find(fmt.Sprintf(`EXIT: %d `, p), 1)
+}
+
+// A limit of starts counts clients, not workers that woke up for one.
+func TestLimitCountsClients(t *testing.T) {
+	need(t, "root")
+	for range 10 {
+		p := port(t)
+		d := setup{conf: fmt.Sprintf("%s stream tcp nowait.2 nobody /bin/echo echo fine\n", at(p))}.start(t)
+		for range 2 {
+			if got := ask(t, p, ""); got != "fine\n" {
+				t.Fatalf("got %q\n%s", got, d.text())
+			}
+		}
+		d.signal(syscall.SIGUSR1)
+		d.find(`STATE: end`, 1)
+		if strings.Contains(d.text(), "looping") {
+			t.Fatalf("two clients of two are a loop:\n%s", d.text())
+		}
+		d.stop()
+	}
+}
+
+// A link in the place of a Unix socket is not followed by root, and a socket
+// that was removed is bound anew.
+func TestUnixSocketReplaced(t *testing.T) {
+	need(t, "root")
+	dir := folder(t)
+	victim := write(t, dir+"/victim", "secret", 0o600)
+	conf := fmt.Sprintf("%s/x stream unix nowait root /bin/echo echo here\n", dir)
+	d := setup{conf: conf}.start(t)
+	os.Remove(dir + "/x")
+	os.Symlink(victim, dir+"/x")
+	d.reload(conf)
+	if info, _ := os.Stat(victim); info.Mode().Perm() != 0o600 {
+		t.Errorf("the file behind the link has mode %o now", info.Mode().Perm())
+	}
+	os.Remove(dir + "/x")
+	d.reload(conf)
+	d.find(`removed behind our back: opened anew`, 1)
+	c, err := net.Dial("unix", dir+"/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := readAll(t, c); got != "here\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A program whose exec hangs, as on a file system that does not answer, hangs
+// alone: other clients are served, and the daemon reloads and ends.
+func TestExecHangs(t *testing.T) {
+	need(t, "root")
+	dir := folder(t)
+	true_, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stuck := write(t, dir+"/stuck", string(true_), 0o755)
+	group, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC, unix.O_RDONLY)
+	if err != nil {
+		t.Skipf("fanotify is missing: %v", err)
+	}
+	watch := os.NewFile(uintptr(group), "fanotify") // to close it lets everybody go on
+	defer watch.Close()
+	if err := unix.FanotifyMark(group, unix.FAN_MARK_ADD, unix.FAN_OPEN_EXEC_PERM, unix.AT_FDCWD, stuck); err != nil {
+		t.Skipf("fanotify's permission events are missing: %v", err)
+	}
+	p, q := port(t), port(t)
+	conf := fmt.Sprintf("%s stream tcp nowait nobody %s stuck\n%s stream tcp nowait nobody /bin/echo echo fine\n", at(p), stuck, at(q))
+	d := setup{conf: conf}.start(t)
+	dial(t, p)
+	if _, err := watch.Read(make([]byte, unix.FAN_EVENT_METADATA_LEN)); err != nil { // the exec has come so far, and waits
+		t.Fatal(err)
+	}
+	for range 3 {
+		d.reload(conf) // collects garbage
+		if got := ask(t, q, ""); got != "fine\n" {
+			t.Errorf("got %q", got)
+		}
+	}
+	d.signal(syscall.SIGTERM)
+	d.find(`no longer listening`, 1)
+	watch.Close() // a thread in a vfork is not to be killed before its child goes on
+}
