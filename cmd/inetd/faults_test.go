@@ -200,7 +200,7 @@ func TestNoMoreProcesses(t *testing.T) {
 		c.CloseWrite()
 		waiting = append(waiting, c)
 	}
-	d.find(`fork: resource temporarily unavailable \(RLIMIT_NPROC.*\); the client waits`, 1)
+	d.find(`(fork|exec /bin/cat): resource temporarily unavailable \(RLIMIT_NPROC.*\); the client waits`, 1)
 	d.signal(syscall.SIGHUP)
 	d.await("RELOADING=1")
 	d.await("READY=1")

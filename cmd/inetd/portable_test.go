@@ -3,3 +3,5 @@
 package main
 
 func init() { buildFlags = append(buildFlags, "-tags", "portable") }
+
+const portable = true

@@ -22,16 +22,18 @@ const (
 	manyServices = 5000
 )
 
-func notRacing(t *testing.T) {
+// asShipped ends a test of what the daemon takes where it is not the daemon
+// as it is shipped.
+func asShipped(t *testing.T) {
 	t.Helper()
-	if racing {
-		t.Skip("the race detector is not part of the daemon")
+	if racing || portable {
+		t.Skip("this is about the daemon as it is shipped")
 	}
 }
 
 func TestMemory(t *testing.T) {
 	need(t, "root")
-	notRacing(t)
+	asShipped(t)
 	p := port(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/true true\n", at(p)), flags: []string{"-l", "-R", "0"}}.start(t)
 	for range 500 {
@@ -54,7 +56,7 @@ func TestMemory(t *testing.T) {
 // Ten idle seconds without a wake-up.
 func TestIdle(t *testing.T) {
 	need(t, "root")
-	notRacing(t)
+	asShipped(t)
 	p := port(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/cat cat\n%s dgram udp wait root internal echo\n", at(p), at(p))}.start(t)
 	ask(t, p, "x")
@@ -131,7 +133,7 @@ func hold(t *testing.T, port, n int) []net.Conn {
 // each.
 func TestManyEchoes(t *testing.T) {
 	need(t, "root")
-	notRacing(t)
+	asShipped(t)
 	raiseFiles(t)
 	const n = 10000
 	p := port(t)
@@ -153,7 +155,7 @@ func TestManyEchoes(t *testing.T) {
 // 5,000 programs at once.
 func TestManyPrograms(t *testing.T) {
 	need(t, "root")
-	notRacing(t)
+	asShipped(t)
 	raiseFiles(t)
 	const n = 5000
 	p := port(t)
