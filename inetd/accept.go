@@ -41,6 +41,9 @@ func (s *Server) accept(w *worker, l *listener) {
 
 	s.mu.Lock()
 	l.busy--
+	if l.state == watching && !shortage(errno) {
+		s.watch(l) // the next client is another worker's, while this one forks
+	}
 	s.closeIdle(l)
 	if errno != 0 {
 		c.svc.gate.Cancel()
@@ -117,11 +120,16 @@ func (w *worker) localAddrPort(c *client) netip.AddrPort {
 	return rawAddrPort(&raw)
 }
 
+// shortage tells of an error that is ours and not the client's.
+func shortage(errno unix.Errno) bool {
+	return errno == unix.EMFILE || errno == unix.ENFILE || errno == unix.ENOBUFS || errno == unix.ENOMEM
+}
+
 // acceptError deals with a connection that could not be accepted. s.mu is
 // held.
 func (s *Server) acceptError(l *listener, errno unix.Errno) {
-	switch errno {
-	case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
+	switch {
+	case shortage(errno):
 		// The client stays in the queue and the listener stays ready: to
 		// wait for it now would be to spin.
 		if !l.reported {
@@ -129,17 +137,16 @@ func (s *Server) acceptError(l *listener, errno unix.Errno) {
 			s.log.Printf(syslog.Err, "%s: accept: %v; clients wait, tried again every second", l.svc.def.name, errno)
 		}
 		s.pause(l, time.Second)
-	case unix.EAGAIN, unix.ECONNABORTED:
-		// Another worker was quicker, or the client has gone.
+	case errno == unix.EAGAIN || errno == unix.ECONNABORTED: // the client has gone
 	default:
 		// accept(2): errors of the network that came with the connection.
 		s.debugf("%s: accept: %v", l.svc.def.name, errno)
 	}
 }
 
-// refrain does what a verdict asks for before a client is accepted. One
-// client can wake several workers: a service loops only if somebody is
-// there. s.mu is held.
+// refrain does what a verdict asks for before a client is accepted. A client
+// can have gone again: a service loops only if somebody is there. s.mu is
+// held.
 func (s *Server) refrain(l *listener, verdict admit.Verdict) {
 	switch verdict {
 	case admit.Full:

@@ -104,18 +104,15 @@ func (s *Server) watch(l *listener) {
 	l.watched = true
 }
 
-// events is what epoll is to tell of a listener. A wait service is told of
-// once, because its program then has the socket; so are our own UDP services,
-// whose socket one worker empties. A program of a nowait UDP service shares
-// the socket with us, so only a new datagram is an event.
+// events is what epoll is to tell of a listener: one event, to one worker.
+// That arms the listener again when it has accepted; one client would wake
+// every worker of the host else. A program of a nowait UDP service shares the
+// socket with us, so there only a new datagram is an event.
 func (l *listener) events() uint32 {
-	switch {
-	case l.svc.def.wait, l.builtinDatagrams():
-		return unix.EPOLLIN | unix.EPOLLONESHOT
-	case !socket.Accepts(l.Type):
+	if !l.svc.def.wait && !l.builtinDatagrams() && !socket.Accepts(l.Type) {
 		return unix.EPOLLIN | unix.EPOLLET
 	}
-	return unix.EPOLLIN
+	return unix.EPOLLIN | unix.EPOLLONESHOT
 }
 
 func (l *listener) builtinDatagrams() bool {
