@@ -36,6 +36,9 @@ func (r *inetdReader) where(s *Service, name, protocol string) *bad {
 			return b
 		}
 		name = name[i+1:]
+		if name == "" {
+			return badf("write it as address:service", "no service stands behind the address")
+		}
 		s.Name = name
 	}
 	l := Listen{Network: network, Family: family}
