@@ -166,7 +166,7 @@ func TestCommandLine(t *testing.T) {
 // Options are read as getopt(3) does.
 func TestParseOptions(t *testing.T) {
 	for line, check := range map[string]func(*options) bool{
-		"-di":      func(o *options) bool { return o.debug && o.foreground },
+		"-di":      func(o *options) bool { return o.debug && o.foreground && o.inetd.LogStarts },
 		"-lR256 x": func(o *options) bool { return o.inetd.LogStarts && o.inetd.PerMinute == 256 && len(o.files) == 1 },
 		"-R 5 -C60 -s 2": func(o *options) bool {
 			return o.inetd.PerMinute == 5 && o.inetd.PerSourcePerMinute == 60 && o.inetd.PerSource == 2

@@ -12,7 +12,7 @@ import (
 const usage = `usage: inetd [-dEilV] [-q length] [-R rate] [-c max] [-C rate] [-s max]
              [-a address] [-p pidfile] [file ...]
   -i          stay in the foreground and log to stderr
-  -d          the same, and tell each step
+  -d          the same as -i and -l, and tell each step
   -l          log each start and end of a program (START and EXIT lines)
   -E          keep the whole environment for the programs
   -q length   clients that may queue for one socket (4096)
@@ -84,7 +84,7 @@ func parseOptions(args []string) (*options, error) {
 func (o *options) flag(letter byte) bool {
 	switch letter {
 	case 'd':
-		o.debug, o.foreground = true, true
+		o.debug, o.foreground, o.inetd.LogStarts = true, true, true
 	case 'i':
 		o.foreground = true
 	case 'E':
