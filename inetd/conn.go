@@ -68,7 +68,8 @@ func (s *Server) farewell(w *worker, fd int) {
 		unix.Close(fd)
 		return
 	}
-	k := &conn{s: s, fd: socket.Raise(fd), stream: builtin.NewDrain(fd), refused: true}
+	fd = socket.Raise(fd)
+	k := &conn{s: s, fd: fd, stream: builtin.NewDrain(fd), refused: true}
 	k.limit(drainLimit)
 	k.ready(w)
 }

@@ -39,6 +39,24 @@ func TestTracedProgram(t *testing.T) {
 	d.find(fmt.Sprintf(`EXIT: %d `, p), 1)
 }
 
+// A client that is refused learns of it at once, and its connection stays
+// until it has: only then can nothing that was said to it be lost.
+func TestRefusedClientIsDrained(t *testing.T) {
+	need(t, "root")
+	p := port(t)
+	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /nonexistent/x x\n", at(p))}.start(t)
+	before := d.count("fd")
+	c := dial(t, p)
+	if got := readAll(t, c); got != "" {
+		t.Errorf("got %q", got)
+	}
+	if n := d.count("fd"); n != before+1 {
+		t.Errorf("%d descriptors with a refused client that has not gone, %d before", n, before)
+	}
+	c.Close()
+	d.idle(before)
+}
+
 // A limit of starts counts clients, not workers that woke up for one.
 func TestLimitCountsClients(t *testing.T) {
 	need(t, "root")
