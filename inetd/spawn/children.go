@@ -132,7 +132,9 @@ func (c *Children[T]) Reap(ended func(Exit, T)) {
 			}
 		}
 		for _, pid := range c.toAsk() {
-			c.collect(pid, ended)
+			if !c.collect(pid, ended) {
+				c.ask(pid)
+			}
 		}
 		last = time.Now()
 	}
@@ -157,23 +159,29 @@ func (c *Children[T]) toAsk() (pids []int) {
 	return pids
 }
 
-// collect takes a child out of the kernel's table and ours, if it has ended.
+// collect takes a child out of our table and the kernel's, if it has ended.
+// Ours comes first: once it is out of the kernel's, its pid can be that of
+// the next.
 func (c *Children[T]) collect(pid int, ended func(Exit, T)) bool {
-	e := Exit{PID: pid}
-	if got, err := unix.Wait4(pid, &e.Status, unix.WNOHANG, nil); got != pid && err != unix.ECHILD {
-		return false
-	}
 	c.mu.Lock()
 	one, ours := c.live[pid]
 	delete(c.live, pid)
 	delete(c.asked, pid)
 	c.mu.Unlock()
-	if ours {
-		if one.pidfd >= 0 {
-			unix.Close(one.pidfd)
-		}
-		ended(e, one.tag)
+	if !ours {
+		return true
 	}
+	e := Exit{PID: pid}
+	if got, err := unix.Wait4(pid, &e.Status, unix.WNOHANG, nil); got != pid && err != unix.ECHILD {
+		c.mu.Lock()
+		c.live[pid] = one
+		c.mu.Unlock()
+		return false
+	}
+	if one.pidfd >= 0 {
+		unix.Close(one.pidfd)
+	}
+	ended(e, one.tag)
 	return true
 }
 
