@@ -240,7 +240,7 @@ func (p Process) wait() (status unix.WaitStatus) {
 // low numbers (see vfork.go). A few do not hurt, and most pidfds are soon
 // gone.
 func raise(fd int) int {
-	if fd < 64 {
+	if fd < 16 {
 		return fd
 	}
 	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 256)
