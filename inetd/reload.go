@@ -18,8 +18,8 @@ import (
 //
 // Sockets that are wanted before and after stay as they are, with the
 // clients that queue in them. Programs that run go on. While anything in the
-// configuration is wrong, nothing is taken away: a service whose line is
-// broken keeps running under its old definition.
+// configuration is wrong, no service is taken away: one whose line is broken
+// keeps running under its old definition.
 func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []config.Problem {
 	defs, found := s.defineAll(confs)
 	problems = append(problems, found...)

@@ -75,14 +75,19 @@ func need(t *testing.T, tools ...string) {
 		} else if _, err := exec.LookPath(tool); err != nil {
 			missing = tool
 		}
-		if missing == "" {
-			continue
+		if missing != "" {
+			lacking(t, missing)
 		}
-		if os.Getenv("CI") != "" {
-			t.Fatalf("%s is missing", missing)
-		}
-		t.Skipf("%s is missing", missing)
 	}
+}
+
+// lacking ends a test for want of something.
+func lacking(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("CI") != "" {
+		t.Fatalf("%s is missing", what)
+	}
+	t.Skipf("%s is missing", what)
 }
 
 // folder makes a folder that any user can look into.

@@ -127,12 +127,12 @@ func TestExecHangs(t *testing.T) {
 	stuck := write(t, dir+"/stuck", string(true_), 0o755)
 	group, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC, unix.O_RDONLY)
 	if err != nil {
-		t.Skipf("fanotify is missing: %v", err)
+		lacking(t, fmt.Sprintf("fanotify (%v)", err))
 	}
 	watch := os.NewFile(uintptr(group), "fanotify") // to close it lets everybody go on
 	defer watch.Close()
 	if err := unix.FanotifyMark(group, unix.FAN_MARK_ADD, unix.FAN_OPEN_EXEC_PERM, unix.AT_FDCWD, stuck); err != nil {
-		t.Skipf("fanotify's permission events are missing: %v", err)
+		lacking(t, fmt.Sprintf("a kernel with fanotify's permission events (%v)", err))
 	}
 	p, q := port(t), port(t)
 	conf := fmt.Sprintf("%s stream tcp nowait nobody %s stuck\n%s stream tcp nowait nobody /bin/echo echo fine\n", at(p), stuck, at(q))
