@@ -2,16 +2,20 @@
 // whichever dialect described it. It knows nothing of sockets, users or
 // processes; it reads text and says what is wrong with it.
 //
-// Each dialect has a reader of its own (inetd.conf: inetdconf.go). A reader
-// settles the habits of its dialect, such as where argv begins or what an
-// unwritten limit means, so that nobody behind it has to know them.
+// Each dialect has a reader of its own: inetdconf.go, xinetdconf.go and
+// tomlconf.go. A reader settles the habits of its dialect, such as where argv
+// begins or what an unwritten limit means, so that nobody behind it has to
+// know them. xinetd.conf and TOML share their settings: attributes.go and the
+// files beside it are the table of them, by xinetd.conf(5)'s names.
 package config
 
 import (
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // SocketType is the kind of socket a service is reached by, in the words of
@@ -42,11 +46,11 @@ const (
 
 // A Listen is one place where a service is to be reached.
 type Listen struct {
-	Network string // "tcp", "udp", "unix", or a name of /etc/protocols for a raw socket
-	Family  Family // not for unix
-	Host    string // address or name; empty: every address
+	Network string // "tcp", "udp", "unix", "systemd", or a name of /etc/protocols for a raw socket
+	Family  Family // not for unix and systemd
+	Host    string // address or name; empty: every address; systemd: the socket's FileDescriptorName=
 	Port    int    // tcp and udp
-	Proto   int    // IP protocol number, where Network is neither tcp, udp nor unix
+	Proto   int    // IP protocol number, where Network is none of the others
 
 	Path  string      // unix: the socket's file
 	Owner string      // unix: its owner; empty: the daemon's user
@@ -57,8 +61,11 @@ type Listen struct {
 // String gives the listener as the logs name it: "tcp:7", "tcp6:[::1]:7",
 // "unix:/run/x.sock".
 func (l Listen) String() string {
-	if l.Network == "unix" {
+	switch l.Network {
+	case "unix":
 		return "unix:" + l.Path
+	case "systemd":
+		return "systemd:" + l.Host
 	}
 	name := l.protocol()
 	if l.Network != "tcp" && l.Network != "udp" {
@@ -89,41 +96,142 @@ const (
 	LogHost
 	LogExit
 	LogDuration
+	LogUserID  // ask the client's ident server (RFC 1413)
+	LogTraffic // bytes of a redirect
+	LogAttempt // that a client was refused
+	LogPort    // the client's port: not xinetd's, whose readers want lines to end with the address
 )
+
+// A Place is where in the configuration something was written.
+type Place struct {
+	File   string
+	Line   int // from 1
+	Column int // from 1; 0: not known
+}
+
+// String gives it as the logs have it, with the folder that the file is in:
+// "xinetd.d/tftp:9".
+func (p Place) String() string {
+	file := filepath.Base(p.File)
+	if dir := filepath.Base(filepath.Dir(p.File)); strings.HasSuffix(dir, ".d") {
+		file = dir + "/" + file
+	}
+	if p.Line > 0 {
+		file += ":" + strconv.Itoa(p.Line)
+	}
+	return file
+}
+
+// A Span is a part of the day in minutes of local time. It includes both
+// ends, the last to its end; it goes over midnight where To is less than
+// From.
+type Span struct{ From, To int }
+
+// None is a limit that lets nobody in: xinetd's "instances = 0".
+const None = -1
+
+// A Rate is xinetd's cps: more than Max starts a second, and there are none
+// for the length of Pause. The zero value is no limit.
+type Rate struct {
+	Max   int
+	Pause time.Duration
+}
+
+// A LogType is where START, EXIT and FAIL lines of a service go. The zero
+// value is the daemon's own log.
+type LogType struct {
+	Facility string // syslog(3), in lower case
+	Level    string
+	Path     string // of a file; the two above are empty then
+	Soft     int64  // bytes; a warning is logged when the file gets larger; 0: none
+	Hard     int64  // bytes; nothing more is written then; 0: none
+}
+
+// Forever is a DenyTime without end.
+const Forever time.Duration = -1
 
 // A Service is one service as it was configured.
 type Service struct {
-	File string // where it was written
-	Line int
+	At      Place // where it was written
+	Dialect Dialect
 
-	Name       string // as written; what the logs call it
+	Name       string // as written
+	ID         string // what the logs call it
 	SocketType SocketType
 	Listen     []Listen // none for a service behind tcpmux
 	Wait       bool     // the program gets the listening socket itself
 
-	User  string // name or number
-	Group string // name or number; empty: the user's own
+	User   string // name or number; empty where inetd itself serves
+	Group  string // name or number; empty: the user's own
+	Groups bool   // the program gets the user's supplementary groups
 
 	Server   string   // path of the program; empty for a builtin
 	Args     []string // argv, beginning with argv[0]
 	Internal string   // name of the builtin; empty for a program
+	Redirect string   // "host:port" to carry connections to; empty: no
+	RPC      *RPC     // an ONC RPC service; nil: it is none
 
 	Mux     string // name behind tcpmux; empty for a service with a socket
 	MuxPlus bool   // inetd answers "+Go" before the program starts
 
+	// Who may come, and when.
+	OnlyFrom    []Source // nil: everybody; empty: nobody
+	NoAccess    []Source
+	AccessTimes []Span        // none: always
+	Libwrap     string        // daemon name for hosts_access(5); empty: not consulted
+	IDOnly      bool          // only clients whose ident server answers
+	Sensor      bool          // nobody is served, and who comes is banned from every service
+	DenyTime    time.Duration // of that ban: 0: none, Forever
+
 	// Limits; 0 is no limit.
-	Instances          int // at once; more wait in the accept queue
+	Instances          int // at once
 	PerSource          int // at once for one client address
 	PerMinute          int // starts in a minute before the service is taken for looping
 	PerSourcePerMinute int // starts in a minute for one client address
+	CPS                Rate
+	CPSPerSource       Rate
+	MaxLoad            float64 // average over one minute
+	Queue              bool    // clients over Instances wait in the accept queue; else they are refused
+	NoRetry            bool    // a fork that fails for want of something is not tried again
+	IdleTimeout        time.Duration
+	SessionTimeout     time.Duration
+
+	Banner        string // file that every client gets
+	BannerSuccess string // file for those who may come in
+	BannerFail    string // file for those who are refused
+
+	// The program's world.
+	Env        []string // "NAME=value", added to what it gets anyway
+	PassEnv    []string // the daemon's variables it gets; nil: all but those of who started the daemon; "*": all
+	Umask      int      // -1: the daemon's
+	Nice       int
+	Rlimits    map[string]uint64 // "as", "cpu" (seconds), "files", ...; Infinity
+	Chdir      string
+	Chroot     string
+	NoNewPrivs bool
 
 	SendBuffer    int // SO_SNDBUF of the listening socket in bytes; 0: the kernel's
 	ReceiveBuffer int // SO_RCVBUF likewise
+	NoDelay       bool
+	KeepAlive     bool
 
+	LogType      LogType
 	LogOnSuccess LogSet // what START and EXIT lines tell; 0: there are none
 	LogOnFailure LogSet // what FAIL lines tell; 0: there are none
 
-	fields map[string]string // setting name to what the dialect calls it
+	fields   map[string]string   // setting name to what the dialect calls it
+	written  map[string]Place    // setting name to where it is
+	comments map[string][]string // what stood before a setting; "": before the service
+}
+
+// Infinity is an Rlimit that limits nothing (RLIM_INFINITY).
+const Infinity = ^uint64(0)
+
+// An RPC is what tells an ONC RPC service from others (RFC 5531).
+type RPC struct {
+	Program  int // 0: as /etc/rpc has it
+	Low, Top int // versions
+	Port     int // 0: any
 }
 
 // Field gives the dialect's way to point at a setting, for hints: "field 5"
@@ -135,13 +243,22 @@ func (s *Service) Field(setting string) string {
 	return setting
 }
 
+// Where gives the place of a setting, or of the service where the setting was
+// not written.
+func (s *Service) Where(setting string) Place {
+	if at, ok := s.written[setting]; ok {
+		return at
+	}
+	return s.At
+}
+
 // Key tells services apart across reloads: the name and what it is served
 // over.
 func (s *Service) Key() string {
 	if s.Mux != "" {
 		return "tcpmux/" + strings.ToLower(s.Mux)
 	}
-	key := s.Name + "/" + string(s.SocketType)
+	key := s.ID + "/" + string(s.SocketType)
 	for _, l := range s.Listen {
 		key += " " + l.Network + strconv.Itoa(int(l.Family)) + " " + l.Host
 	}
@@ -150,6 +267,14 @@ func (s *Service) Key() string {
 
 // Problem makes a problem of this service, at its place in the file.
 func (s *Service) Problem(sev Severity, hint, format string, args ...any) Problem {
-	return Problem{File: s.File, Line: s.Line, Severity: sev, Service: s.Name,
-		Text: fmt.Sprintf(format, args...), Hint: hint}
+	return s.problem(s.At, sev, hint, format, args...)
+}
+
+// ProblemOf makes a problem of one of its settings.
+func (s *Service) ProblemOf(setting string, sev Severity, hint, format string, args ...any) Problem {
+	return s.problem(s.Where(setting), sev, hint, format, args...)
+}
+
+func (s *Service) problem(at Place, sev Severity, hint, format string, args ...any) Problem {
+	return Problem{Place: at, Severity: sev, Service: s.ID, Text: fmt.Sprintf(format, args...), Hint: hint}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bufio"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -52,6 +53,22 @@ func (s services) port(name, protocol string) (int, bool) {
 		return builtinPorts[b], true
 	}
 	return 0, false
+}
+
+// An etc is what the host's databases say that readers ask.
+type etc struct {
+	ports        services
+	networks     map[string]netip.Prefix // nil: not read yet
+	networksFile string
+	hostsFile    string
+}
+
+func readEtc(o Options) *etc {
+	path := o.Services
+	if path == "" {
+		path = "/etc/services"
+	}
+	return &etc{ports: readServices(path), networksFile: "/etc/networks", hostsFile: "/etc/hosts"}
 }
 
 // database reads one of the /etc files of three columns and aliases

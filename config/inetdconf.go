@@ -8,22 +8,6 @@ import (
 	"strings"
 )
 
-// InetdOptions are what inetd's command line says about every service that
-// does not say it itself, and what a reader must ask others.
-type InetdOptions struct {
-	PerMinute          int    // -R: starts in a minute; 0: no limit
-	Instances          int    // -c: at once; 0: no limit
-	PerSourcePerMinute int    // -C: starts in a minute for one client; 0: no limit
-	PerSource          int    // -s: at once for one client; 0: no limit
-	Address            string // -a: where services without an address listen; empty: everywhere
-	LogStarts          bool   // -l: START and EXIT lines
-	Services           string // services(5) to look names up in; empty: /etc/services
-
-	// KnownUser tells whether there is such a user; it decides what
-	// "user.group" means. Nil: there is none with a dot in the name.
-	KnownUser func(name string) bool
-}
-
 // inetdFields is what an inetd.conf line calls the settings of the model.
 var inetdFields = map[string]string{
 	"service": "field 1", "socket_type": "field 2", "protocol": "field 3",
@@ -33,7 +17,7 @@ var inetdFields = map[string]string{
 // ReadInetd reads an inetd.conf, in the union of the dialects of 4.4BSD,
 // FreeBSD, OpenBSD and Debian, NetBSD (positional) and GNU inetutils. A line
 // that is wrong is a problem; the others are served.
-func ReadInetd(file, text string, o InetdOptions) ([]*Service, []Problem) {
+func ReadInetd(file, text string, o Options) ([]*Service, []Problem) {
 	if o.Services == "" {
 		o.Services = "/etc/services"
 	}
@@ -53,22 +37,33 @@ func ReadInetd(file, text string, o InetdOptions) ([]*Service, []Problem) {
 type inetdReader struct {
 	file     string
 	line     int
-	o        InetdOptions
+	o        Options
 	ports    services
 	hosts    []string // the default address list; nil: everywhere
+	comments []string // since the last service
 	services []*Service
 	problems []Problem
 }
 
-// bad is why a line is skipped, and what to do.
-type bad struct{ text, hint string }
+// bad is why a line or a setting is skipped, and what to do.
+type bad struct {
+	text, hint string
+	word       string // the value at fault, where it is one
+	setting    string // the setting at fault, where others were read since
+}
+
+// of says which setting is at fault.
+func (b *bad) of(setting string) *bad {
+	b.setting = setting
+	return b
+}
 
 func badf(hint, format string, args ...any) *bad {
 	return &bad{text: fmt.Sprintf(format, args...), hint: hint}
 }
 
 func (r *inetdReader) report(sev Severity, service string, b *bad) {
-	r.problems = append(r.problems, Problem{File: r.file, Line: r.line, Severity: sev, Service: service, Text: b.text, Hint: b.hint})
+	r.problems = append(r.problems, Problem{Place: Place{File: r.file, Line: r.line}, Severity: sev, Service: service, Text: b.text, Hint: b.hint})
 }
 
 // entry reads one logical line.
@@ -81,6 +76,7 @@ func (r *inetdReader) entry(text string) {
 		return
 	}
 	if text[0] == '#' {
+		r.comments = append(r.comments, text)
 		return // a comment; "#<off># ..." is a service that update-inetd(8) switched off
 	}
 	f, err := splitFields(text)
@@ -100,6 +96,10 @@ func (r *inetdReader) entry(text string) {
 	if b != nil {
 		r.report(Error, f[0], b)
 		return
+	}
+	if r.comments != nil {
+		s.comments = map[string][]string{"": r.comments}
+		r.comments = nil
 	}
 	r.services = append(r.services, s)
 }
@@ -121,11 +121,11 @@ func (r *inetdReader) service(f []string) (*Service, *bad) {
 		return nil, badf("a line is: service type protocol wait|nowait user program argv[0] ...",
 			"field %d (%s) is missing", len(f)+1, names[len(f)])
 	}
-	s := &Service{File: r.file, Line: r.line, Name: f[0], fields: inetdFields,
+	s := &Service{At: Place{File: r.file, Line: r.line}, Dialect: Inetd, Name: f[0], fields: inetdFields, Groups: true, Umask: -1, Queue: true,
 		PerMinute: r.o.PerMinute, Instances: r.o.Instances, PerSource: r.o.PerSource, PerSourcePerMinute: r.o.PerSourcePerMinute,
-		LogOnFailure: LogHost}
+		LogOnFailure: LogHost | LogPort}
 	if r.o.LogStarts {
-		s.LogOnSuccess = LogPID | LogHost | LogExit | LogDuration
+		s.LogOnSuccess = LogPID | LogHost | LogPort | LogExit | LogDuration
 	}
 	steps := []func() *bad{
 		func() *bad { return r.socketType(s, f[1]) },
@@ -139,7 +139,21 @@ func (r *inetdReader) service(f []string) (*Service, *bad) {
 			return nil, b
 		}
 	}
+	s.ID = s.Name
+	if r.o.Libwrap && s.SocketType == Stream && !s.Wait {
+		s.Libwrap = s.daemonName()
+	}
 	return s, nil
+}
+
+// daemonName is what hosts_access(5) knows a service as: the process name of
+// its program, as tcpd(8) has it, or the name of a service that is served
+// here.
+func (s *Service) daemonName() string {
+	if len(s.Args) > 0 {
+		return filepath.Base(s.Args[0])
+	}
+	return s.Name
 }
 
 func (r *inetdReader) socketType(s *Service, field string) *bad {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -15,7 +16,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func describe(services []*Service, problems []Problem) string {
 	var b strings.Builder
 	for _, s := range services {
-		fmt.Fprintf(&b, "%d %s %s", s.Line, s.Name, s.SocketType)
+		fmt.Fprintf(&b, "%d %s %s", s.At.Line, s.Name, s.SocketType)
 		for _, l := range s.Listen {
 			fmt.Fprintf(&b, " %s", l)
 			if l.Network == "unix" {
@@ -26,21 +27,27 @@ func describe(services []*Service, problems []Problem) string {
 			fmt.Fprintf(&b, " mux=%s plus=%v", s.Mux, s.MuxPlus)
 		}
 		fmt.Fprintf(&b, " wait=%v user=%s", s.Wait, s.User)
-		for _, f := range []struct {
-			name  string
-			value any
-			unset bool
-		}{
-			{"group", s.Group, s.Group == ""}, {"internal", s.Internal, s.Internal == ""},
-			{"instances", s.Instances, s.Instances == 0}, {"per_source", s.PerSource, s.PerSource == 0},
-			{"per_minute", s.PerMinute, s.PerMinute == 256}, {"per_source_per_minute", s.PerSourcePerMinute, s.PerSourcePerMinute == 0},
-			{"sndbuf", s.SendBuffer, s.SendBuffer == 0}, {"rcvbuf", s.ReceiveBuffer, s.ReceiveBuffer == 0},
-		} {
-			if !f.unset {
-				fmt.Fprintf(&b, " %s=%v", f.name, f.value)
+		for _, a := range attributes {
+			if a.get == nil || slices.Contains([]string{"user", "server", "server_args"}, a.name) {
+				continue
+			}
+			usual := a.get(&Service{Umask: -1, Groups: true, Queue: true, PerMinute: 256, LogOnFailure: LogHost | LogPort})
+			if got := a.get(s); !slices.Equal(got, usual) || (got == nil) != (usual == nil) {
+				fmt.Fprintf(&b, " %s=%s", a.name, strings.Join(got, ","))
 			}
 		}
-		if s.Internal == "" {
+		if s.ID != s.Name {
+			fmt.Fprintf(&b, " id=%s", s.ID)
+		}
+		if s.Internal != "" {
+			fmt.Fprintf(&b, " internal=%s sensor=%v", s.Internal, s.Sensor)
+		}
+		for name, flag := range map[string]bool{"NODELAY": s.NoDelay, "KEEPALIVE": s.KeepAlive} {
+			if flag {
+				fmt.Fprintf(&b, " %s", name)
+			}
+		}
+		if s.Server != "" {
 			fmt.Fprintf(&b, " %s %q", s.Server, s.Args)
 		}
 		b.WriteString("\n")
@@ -56,7 +63,7 @@ func TestGolden(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal("no files", err)
 	}
-	o := InetdOptions{PerMinute: 256, Services: "testdata/services", KnownUser: func(name string) bool { return name == "john.doe" }}
+	o := Options{PerMinute: 256, Services: "testdata/services", KnownUser: func(name string) bool { return name == "john.doe" }}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			services, problems, err := Load([]string{file}, o)
@@ -83,7 +90,7 @@ func TestGolden(t *testing.T) {
 
 // What the command line says holds for the lines that do not say it.
 func TestOptions(t *testing.T) {
-	o := InetdOptions{PerMinute: 7, Instances: 8, PerSource: 9, PerSourcePerMinute: 10, Address: "192.0.2.1", LogStarts: true}
+	o := Options{PerMinute: 7, Instances: 8, PerSource: 9, PerSourcePerMinute: 10, Address: "192.0.2.1", LogStarts: true}
 	services, problems := ReadInetd("x", "7007 stream tcp nowait root /bin/a\n*:7008 stream tcp nowait.1/2/3/4 root /bin/b\n", o)
 	if len(services) != 2 || len(problems) != 0 {
 		t.Fatal(services, problems)
@@ -106,7 +113,7 @@ func TestDirectories(t *testing.T) {
 	}
 	os.Mkdir(filepath.Join(dir, "sub"), 0o755)
 	os.Symlink("nowhere", filepath.Join(dir, "z"))
-	services, problems, err := Load([]string{dir}, InetdOptions{})
+	services, problems, err := Load([]string{dir}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +123,7 @@ func TestDirectories(t *testing.T) {
 	if len(problems) != 4 || Errors(problems) {
 		t.Errorf("problems %v", problems)
 	}
-	if _, _, err := Load([]string{filepath.Join(dir, "missing")}, InetdOptions{}); err == nil {
+	if _, _, err := Load([]string{filepath.Join(dir, "missing")}, Options{}); err == nil {
 		t.Error("a missing file is no error")
 	}
 }
@@ -155,14 +162,14 @@ func FuzzReadInetd(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		lines := strings.Count(text, "\n") + 1
-		services, problems := ReadInetd("inetd.conf", text, InetdOptions{PerMinute: 256, Services: "testdata/services"})
+		services, problems := ReadInetd("inetd.conf", text, Options{PerMinute: 256, Services: "testdata/services"})
 		for _, p := range problems {
 			if p.Line < 1 || p.Line > lines || p.Text == "" || p.Hint == "" || p.String() == "" {
 				t.Errorf("problem without a place, a reason or a hint: %+v", p)
 			}
 		}
 		for _, s := range services {
-			if s.Line < 1 || s.Line > lines || s.Name == "" || s.User == "" {
+			if s.At.Line < 1 || s.At.Line > lines || s.Name == "" || s.User == "" {
 				t.Errorf("%+v", s)
 			}
 			if (s.Internal == "") == (s.Server == "") || s.Server != "" && len(s.Args) == 0 {

@@ -107,7 +107,7 @@ func literalFamily(l *Listen) *bad {
 		return nil
 	}
 	if l.Family != is {
-		return badf("correct field 1 or field 3", "address %s does not go with %s", l.Host, l.protocol())
+		return badf("correct one of them", "address %s does not go with %s", l.Host, l.protocol())
 	}
 	return nil
 }
@@ -148,14 +148,22 @@ func unixListen(s *Service, field string) *bad {
 		}
 		l.Owner, l.Group, l.Mode, l.Path = part[0], part[1], fs.FileMode(mode), part[3]
 	}
-	if !filepath.IsAbs(l.Path) {
-		return badf("correct field 1", "the path of a Unix socket begins with /, and %q does not", l.Path)
-	}
-	if len(l.Path) > 107 {
-		return badf("choose a shorter path", "the path of a Unix socket has at most 107 bytes (unix(7)), and this one %d", len(l.Path))
-	}
 	s.Name = l.Path
 	s.Listen = []Listen{l}
+	b := unixPath(l.Path)
+	if b != nil {
+		b.hint += " in field 1"
+	}
+	return b
+}
+
+func unixPath(path string) *bad {
+	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) {
+		return badf("correct the path", "the path of a Unix socket begins with /, and %q does not", path)
+	}
+	if len(path) > 107 {
+		return badf("choose a shorter path", "the path of a Unix socket has at most 107 bytes (unix(7)), and this one %d", len(path))
+	}
 	return nil
 }
 
@@ -163,12 +171,17 @@ func unixListen(s *Service, field string) *bad {
 // "tcpmux/+name" where inetd gives the positive answer.
 func muxed(s *Service, name, proto string) *bad {
 	s.Mux, s.MuxPlus = strings.CutPrefix(name, "+")
-	switch {
-	case s.SocketType != Stream || proto != "tcp" || s.Wait:
+	if s.SocketType != Stream || proto != "tcp" || s.Wait {
 		return badf("correct fields 2 to 4", "a tcpmux service is stream tcp nowait")
-	case s.Mux == "" || len(s.Mux) > 256 || strings.ContainsFunc(s.Mux, func(c rune) bool { return c < ' ' || c > '~' }):
-		return badf("correct field 1", "%q is not a tcpmux service name", name)
-	case strings.EqualFold(s.Mux, "help"):
+	}
+	return muxName(s.Mux)
+}
+
+func muxName(name string) *bad {
+	switch {
+	case name == "" || len(name) > 256 || strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c > '~' }):
+		return badf("correct the name", "%q is not a tcpmux service name", name)
+	case strings.EqualFold(name, "help"):
 		return badf("choose another name", "the tcpmux name help is taken: it lists the services (RFC 1078)")
 	}
 	return nil

@@ -10,12 +10,42 @@ import (
 	"strings"
 )
 
+// Options are what the command line says about services that do not say it
+// themselves, and what a reader must ask others.
+type Options struct {
+	PerMinute          int    // -R: starts in a minute; 0: no limit
+	Instances          int    // -c: at once; 0: no limit
+	PerSourcePerMinute int    // -C: starts in a minute for one client; 0: no limit
+	PerSource          int    // -s: at once for one client; 0: no limit
+	Address            string // -a: where services without an address listen; empty: everywhere
+	LogStarts          bool   // -l: START and EXIT lines
+	Libwrap            bool   // -l: hosts_access(5) is consulted for inetd.conf's services
+	Services           string // services(5) to look names up in; empty: /etc/services
+	RPC                string // rpc(5); empty: /etc/rpc
+	Dialect            Dialect
+
+	// KnownUser tells whether there is such a user; it decides what
+	// "user.group" means. Nil: there is none with a dot in the name.
+	KnownUser func(name string) bool
+}
+
+// A Dialect is a language that a configuration is written in.
+type Dialect string
+
+// The dialects. Any is told by the file itself.
+const (
+	Any    Dialect = ""
+	Inetd  Dialect = "inetd"
+	Xinetd Dialect = "xinetd"
+	TOML   Dialect = "toml"
+)
+
 // Load reads configuration files and directories in the order given. A
 // directory stands for the files in it, in byte order; names that editors
 // and package managers leave behind are not read, and said so. An error
 // means that a file could not be read at all; the problems tell what is
 // wrong inside.
-func Load(paths []string, o InetdOptions) ([]*Service, []Problem, error) {
+func Load(paths []string, o Options) ([]*Service, []Problem, error) {
 	var services []*Service
 	var problems []Problem
 	for _, path := range paths {
@@ -29,7 +59,7 @@ func Load(paths []string, o InetdOptions) ([]*Service, []Problem, error) {
 			if err != nil {
 				return nil, nil, err
 			}
-			s, p := ReadInetd(file, string(text), o)
+			s, p := Read(file, string(text), o)
 			services, problems = append(services, s...), append(problems, p...)
 		}
 	}
@@ -37,19 +67,76 @@ func Load(paths []string, o InetdOptions) ([]*Service, []Problem, error) {
 	return services, append(problems, clashes...), nil
 }
 
-// DefaultPaths gives what is read when no file is named: /etc/inetd.conf and
-// /etc/inetd.d (inetutils), where they are there.
+// Read reads one file in the dialect that the options name, or else in the
+// one that it is written in.
+func Read(file, text string, o Options) ([]*Service, []Problem) {
+	text = strings.TrimPrefix(text, "\ufeff") // a byte order mark, of an editor's
+	d := o.Dialect
+	if d == Any {
+		d = Tell(file, text)
+	}
+	switch d {
+	case Xinetd:
+		return ReadXinetd(file, text, o)
+	case TOML:
+		return ReadTOML(file, text, o)
+	}
+	return ReadInetd(file, text, o)
+}
+
+// Tell tells the dialect of a file by the first of its lines that is not a
+// comment, or, where there is none, by its name.
+func Tell(file, text string) Dialect {
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		words := strings.Fields(line)
+		switch first := strings.ToLower(words[0]); {
+		case (first == "service" || first == "include" || first == "includedir") && len(words) <= 3,
+			first == "defaults" && len(words) <= 2:
+			return Xinetd
+		case tomlTable(line), len(words) > 1 && words[1] == "=", strings.Contains(words[0], "=") && !strings.Contains(words[0], "/"):
+			return TOML
+		}
+		return Inetd
+	}
+	switch {
+	case strings.HasSuffix(file, ".toml"):
+		return TOML
+	case strings.Contains(filepath.Base(file), "xinetd"):
+		return Xinetd
+	}
+	return Inetd
+}
+
+// tomlTable knows the header of a TOML table. In an inetd.conf, what begins
+// with a bracket is an IPv6 address, with a colon behind it.
+func tomlTable(line string) bool {
+	if line[0] != '[' {
+		return false
+	}
+	body, _, closed := strings.Cut(line[1:], "]")
+	return closed && !strings.Contains(body, ":")
+}
+
+// DefaultPaths gives what is read when no file is named: the first of
+// /etc/inetd.toml, /etc/inetd.conf (with /etc/inetd.d, as inetutils has it)
+// and /etc/xinetd.conf that is there.
 func DefaultPaths() []string {
-	var paths []string
-	for _, path := range []string{"/etc/inetd.conf", "/etc/inetd.d"} {
-		if _, err := os.Stat(path); err == nil {
-			paths = append(paths, path)
+	for _, group := range [][]string{{"/etc/inetd.toml"}, {"/etc/inetd.conf", "/etc/inetd.d"}, {"/etc/xinetd.conf"}} {
+		var paths []string
+		for _, path := range group {
+			if _, err := os.Stat(path); err == nil {
+				paths = append(paths, path)
+			}
+		}
+		if paths != nil {
+			return paths
 		}
 	}
-	if paths == nil {
-		return []string{"/etc/inetd.conf"} // the one to name in the error
-	}
-	return paths
+	return []string{"/etc/inetd.conf"} // the one to name in the error
 }
 
 // filesOf gives the files that a path on the command line stands for.
@@ -73,11 +160,11 @@ func filesOf(path string) (files []string, skipped []Problem, err error) {
 		info, err := os.Stat(file)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // removed since, or a link to nothing
-			skipped = append(skipped, Problem{File: file, Text: "not read: it leads nowhere", Hint: "remove the link, or mend it"})
+			skipped = append(skipped, Problem{Place: Place{File: file}, Text: "not read: it leads nowhere", Hint: "remove the link, or mend it"})
 		case err != nil:
 			return nil, nil, err
 		case leftover(e.Name()):
-			skipped = append(skipped, Problem{File: file, Text: "not read: by its name it is hidden or a leftover", Hint: "rename it if it is meant"})
+			skipped = append(skipped, Problem{Place: Place{File: file}, Text: "not read: by its name it is hidden or a leftover", Hint: "rename it if it is meant"})
 		case info.Mode().IsRegular():
 			files = append(files, file)
 		}
@@ -109,7 +196,7 @@ func withoutClashes(services []*Service) (kept []*Service, problems []Problem) {
 		}
 		if first != nil {
 			problems = append(problems, s.Problem(Error, "give one of them another address or port, or remove one",
-				"%s is already served by %s:%d", s.Name, filepath.Base(first.File), first.Line))
+				"%s is already served by %s", s.ID, first.At))
 			continue
 		}
 		for _, p := range places {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -26,9 +25,7 @@ func (s Severity) String() string {
 // do about it. It is a value, not a log line: the daemon logs it and runs
 // the rest.
 type Problem struct {
-	File     string // empty where no file is at fault
-	Line     int    // 0: the whole file
-	Column   int    // 0: the whole line
+	Place    // File is empty where no file is at fault, Line 0 for a whole file
 	Severity Severity
 	Service  string // the service concerned; empty where none could be made out
 	Text     string // what is wrong
@@ -40,11 +37,9 @@ type Problem struct {
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.File != "" {
-		b.WriteString(filepath.Base(p.File))
-		for _, n := range []int{p.Line, p.Column} {
-			if n > 0 {
-				b.WriteString(":" + strconv.Itoa(n))
-			}
+		b.WriteString(p.Place.String())
+		if p.Column > 0 {
+			b.WriteString(":" + strconv.Itoa(p.Column))
 		}
 		b.WriteString(": ")
 	}

@@ -1,14 +1,18 @@
 package inetd
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
+	"strings"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"goinetd/config"
 	"goinetd/inetd/admit"
+	"goinetd/inetd/builtin"
 	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
 )
@@ -21,12 +25,22 @@ type client struct {
 	l    *listener      // for s.mu's holder: a reload changes it
 	svc  *service
 	def  *definition
+
+	local    netip.AddrPort  // the address that it came to; zero: not asked for yet
+	severity syslog.Priority // of its lines, by hosts.allow; 0: the service's
+	user     string          // by its ident server; empty: unknown
+	env      []string        // for its program, by hosts.allow
 }
 
 // accept takes one connection from a listener. It is entered with s.mu held
 // and leaves it unlocked.
 func (s *Server) accept(w *worker, l *listener) {
 	c := client{l: l, svc: l.svc, def: l.svc.def, to: l.Addr}
+	if c.def.terms != nil && s.asking.Load() >= maxAsking { // more answers are waited for than is good
+		s.pause(l, 100*time.Millisecond)
+		s.mu.Unlock()
+		return
+	}
 	listening, dual := l.fd, l.dualInherited()
 	if verdict := c.svc.gate.Reserve(c.def.limits, s.now()); verdict != admit.Yes {
 		s.refrain(l, verdict)
@@ -38,6 +52,10 @@ func (s *Server) accept(w *worker, l *listener) {
 
 	fd, errno := accept4(listening, &w.peer)
 	c.fd, c.from = fd, rawAddrPort(&w.peer)
+	var j judgement
+	if errno == 0 && c.def.terms != nil {
+		j = s.judge(w, &c, nil, nil)
+	}
 
 	s.mu.Lock()
 	l.busy--
@@ -53,12 +71,7 @@ func (s *Server) accept(w *worker, l *listener) {
 		return
 	}
 	l.reported = false
-	ok, reason := c.svc.gate.Enter(c.def.limits, s.now(), c.from.Addr())
-	if !ok {
-		c.svc.gate.Cancel()
-		s.resume(c.svc)
-		s.refusals++
-	}
+	s.enter(&c, &j, c.from.Addr())
 	s.mu.Unlock()
 
 	if dual {
@@ -66,14 +79,107 @@ func (s *Server) accept(w *worker, l *listener) {
 		// for a client that is not).
 		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_ADDRFORM, unix.AF_INET)
 	}
+	s.decided(w, &c, j)
+}
+
+// decided does what a judgement says.
+func (s *Server) decided(w *worker, c *client, j judgement) {
 	switch {
-	case !ok:
-		s.fail(w, &c, reason)
-		s.farewell(w, fd)
-	case c.def.image == nil:
-		s.serve(w, &c)
+	case j.reason != "":
+		s.refuse(w, c, j)
+	case j.asks() || j.actions != nil || c.def.terms != nil && c.def.terms.idOnly:
+		s.deliberate(*c, j)
 	default:
-		s.spawn(w, &c)
+		s.begin(w, c, s.handOver)
+	}
+}
+
+// enter counts a client in for whom a place was reserved, or has the
+// judgement say why not, and gives the place back. source is the address to
+// be counted, if any. s.mu is held.
+func (s *Server) enter(c *client, j *judgement, source netip.Addr) {
+	switch {
+	case j.reason != "":
+		if t := c.def.terms; t != nil && t.sensor && t.denyTime != 0 && c.from.IsValid() && c.def.kind == config.Stream {
+			s.ban(c.from.Addr(), t.denyTime)
+			s.log.Printf(syslog.Crit, "%s: sensor: %v is kept out of every service%s", c.def.name, c.from.Addr(), forHowLong(t.denyTime))
+		}
+	case s.isBanned(c.from.Addr()):
+		j.reason, j.rule = reasonAddress, "sensor"
+	case s.o.Limit > 0 && c.def.image != nil && s.children.Len() >= s.o.Limit:
+		j.reason = reasonProcess
+	default:
+		j.reason = string(c.svc.gate.Enter(c.def.limits, s.now(), source))
+	}
+	if j.reason == "" {
+		return
+	}
+	c.svc.gate.Cancel()
+	s.resume(c.svc)
+	s.refusals++
+	if j.reason == string(admit.CPS) {
+		s.deactivate(c.svc)
+	}
+}
+
+func forHowLong(d time.Duration) string {
+	if d == config.Forever {
+		return ""
+	}
+	return " for " + d.String()
+}
+
+// refuse tells a client that it may not come in, and the log why.
+func (s *Server) refuse(w *worker, c *client, j judgement) {
+	if j.reason == string(admit.Paused) { // logged when the pause began
+		unix.Close(c.fd)
+		return
+	}
+	if c.def.failure&config.LogUserID != 0 && c.from.IsValid() && s.asking.Load() < maxAsking {
+		s.refuseKnown(c, j)
+		return
+	}
+	s.fail(w, c, j.reason, j.rule)
+	s.sendAway(w, c)
+}
+
+// sendAway says the banner for those who are refused, and ends the
+// connection.
+func (s *Server) sendAway(w *worker, c *client) {
+	var text []byte
+	if c.def.mux != "" {
+		text = append(text, builtin.Unknown...)
+	}
+	if t := c.def.terms; t != nil {
+		text = s.appendBanner(s.appendBanner(text, t.banner), t.bannerFail)
+	}
+	s.farewell(w, c.fd, text)
+}
+
+// begin greets a client that may come in, and has it served.
+func (s *Server) begin(w *worker, c *client, next func(*worker, *client)) {
+	if c.def.success&config.LogUserID != 0 && c.user == "" && c.from.IsValid() {
+		s.askUser(c)
+	}
+	var text []byte
+	if c.def.muxPlus {
+		text = append(text, builtin.Accepted...)
+	}
+	if t := c.def.terms; t != nil {
+		text = s.appendBanner(s.appendBanner(text, t.banner), t.bannerSuccess)
+	}
+	s.greet(w, c, text, next)
+}
+
+// handOver gives a client to what serves it.
+func (s *Server) handOver(w *worker, c *client) {
+	switch {
+	case c.def.redirects():
+		s.relay(c)
+	case c.def.image == nil:
+		s.serve(w, c)
+	default:
+		s.spawn(w, c, c.def.image)
 	}
 }
 
@@ -109,6 +215,13 @@ func netOrder(port *uint16) uint16 {
 
 // localAddrPort gives the address that a client came to.
 func (w *worker) localAddrPort(c *client) netip.AddrPort {
+	if !c.local.IsValid() {
+		c.local = w.ask(c)
+	}
+	return c.local
+}
+
+func (w *worker) ask(c *client) netip.AddrPort {
 	if !c.to.Addr().IsUnspecified() {
 		return c.to
 	}
@@ -189,12 +302,12 @@ func (s *Server) fill(svc *service) {
 	}
 }
 
-// spawn runs the service's program for a client.
-func (s *Server) spawn(w *worker, c *client) {
+// spawn runs a program for a client: the service's, but for hosts.allow.
+func (s *Server) spawn(w *worker, c *client, image *spawn.Image) {
 	w.environment(c)
-	if err := s.start(w, c.def, c.fd, task{svc: c.svc, def: c.def, from: c.from, since: s.now()}); err != nil {
-		if e, ok := err.(*spawn.StepError); ok && e.Temporary() {
-			s.hold(c, e)
+	if err := s.start(w, c.def, c.fd, image, s.task(c)); err != nil {
+		if e, ok := err.(*spawn.StepError); ok && e.Temporary() && (c.def.terms == nil || !c.def.terms.noRetry) {
+			s.hold(c, image, e)
 			return
 		}
 		s.spawnFailed(w, c, err)
@@ -208,19 +321,27 @@ func (s *Server) spawnFailed(w *worker, c *client, err error) {
 	s.mu.Lock()
 	s.release(c.svc, c.from)
 	s.mu.Unlock()
-	s.fail(w, c, err.Error())
-	s.farewell(w, c.fd)
+	s.fail(w, c, err.Error(), "")
+	s.farewell(w, c.fd, nil)
+}
+
+func (s *Server) task(c *client) task {
+	return task{svc: c.svc, def: c.def, from: c.from, since: s.now(), severity: c.severity}
 }
 
 // start forks and execs, and writes the START line.
-func (s *Server) start(w *worker, def *definition, fd int, t task) error {
-	p, err := def.image.Start(fd, &w.scratch)
+func (s *Server) start(w *worker, def *definition, fd int, image *spawn.Image, t task) error {
+	p, err := image.Start(fd, &w.scratch)
 	if err != nil {
 		return err
 	}
-	if def.success != 0 {
+	if def.success&startParts != 0 {
 		w.startLine(def, p.PID, t.from)
-		s.log.Write(syslog.Info, w.line)
+		def.log.log.Write(cmp.Or(t.severity, def.log.success), w.line)
+	}
+	if def.terms != nil && (def.terms.idle > 0 || def.terms.session > 0) {
+		t.serial = s.serial.Add(1)
+		t.timers = s.timeOut(p.PID, t)
 	}
 	s.children.Add(p, t)
 	return nil
@@ -236,7 +357,7 @@ const (
 // hold keeps a client whose program could not be started for want of
 // processes or memory, and tries again. Its listener rests so long, so that
 // the clients behind it wait in the queue.
-func (s *Server) hold(c *client, why *spawn.StepError) {
+func (s *Server) hold(c *client, image *spawn.Image, why *spawn.StepError) {
 	s.log.Printf(syslog.Warning, "%s: %v; the client waits, tried again every second", c.def.name, why)
 	s.mu.Lock()
 	s.pause(c.l, holdPause)
@@ -247,7 +368,7 @@ func (s *Server) hold(c *client, why *spawn.StepError) {
 	retry = func() {
 		w := &worker{server: s}
 		w.environment(&held)
-		err := s.start(w, held.def, held.fd, task{svc: held.svc, def: held.def, from: held.from, since: s.now()})
+		err := s.start(w, held.def, held.fd, image, s.task(&held))
 		e, ok := err.(*spawn.StepError)
 		switch {
 		case err == nil:
@@ -268,6 +389,10 @@ func (s *Server) hold(c *client, why *spawn.StepError) {
 func (w *worker) environment(c *client) {
 	e := &w.scratch
 	e.Reset()
+	for _, v := range c.env {
+		name, value, _ := strings.Cut(v, "=")
+		e.Done(append(e.Var(name), value...))
+	}
 	if !c.from.IsValid() {
 		return
 	}

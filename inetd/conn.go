@@ -1,6 +1,7 @@
 package inetd
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ import (
 const (
 	muxLimit   = 30 * time.Second // to name a tcpmux service
 	drainLimit = 2 * time.Second  // to notice that all is said
+	tellLimit  = 30 * time.Second // to take a banner
 )
 
 // A conn is a connection that we serve ourselves. It is in the epoll set for
@@ -30,6 +32,10 @@ type conn struct {
 	stream  builtin.Stream
 	entered bool // into the epoll set
 	refused bool // counted in drains
+	started bool // there is a START line
+
+	told func(*worker, *client) // what comes when all is said
+	c    *client
 
 	svc   *service // nil once its place is released
 	def   *definition
@@ -40,17 +46,21 @@ type conn struct {
 
 	mu    sync.Mutex
 	timer *time.Timer
+	idle  *time.Timer
 	over  bool // fd is not ours any more
 }
 
 // serve begins a builtin's connection.
 func (s *Server) serve(w *worker, c *client) {
-	if c.def.success != 0 {
+	if c.def.success&startParts != 0 {
 		w.startLine(c.def, 0, c.from)
-		s.log.Write(syslog.Info, w.line)
+		c.def.log.log.Write(cmp.Or(c.severity, c.def.log.success), w.line)
 	}
-	k := &conn{s: s, fd: socket.Raise(c.fd), stream: builtin.NewStream(c.def.internal),
+	k := &conn{s: s, fd: socket.Raise(c.fd), stream: builtin.NewStream(c.def.internal), started: true,
 		svc: c.svc, def: c.def, l: c.l, from: c.from, to: c.to, since: s.now()}
+	if t := c.def.terms; t != nil {
+		k.timeOut(t)
+	}
 	if _, mux := k.stream.(*builtin.Mux); mux {
 		k.limit(muxLimit)
 	}
@@ -61,16 +71,45 @@ func (s *Server) serve(w *worker, c *client) {
 // cut off, because who refuses many must not run out of descriptors by it.
 const maxDrains = 256
 
-// farewell ends a client that has been refused, without holding anybody up.
-func (s *Server) farewell(w *worker, fd int) {
+// farewell ends a client that has been refused, after a last word to it,
+// without holding anybody up.
+func (s *Server) farewell(w *worker, fd int, text []byte) {
 	if s.drains.Add(1) > maxDrains {
 		s.drains.Add(-1)
 		unix.Close(fd)
 		return
 	}
 	fd = socket.Raise(fd)
-	k := &conn{s: s, fd: fd, stream: builtin.NewDrain(fd), refused: true}
-	k.limit(drainLimit)
+	k := &conn{s: s, fd: fd, refused: true}
+	if len(text) > 0 {
+		k.stream = builtin.NewTell(text)
+		k.limit(tellLimit)
+	} else {
+		k.stream = builtin.NewDrain(fd)
+		k.limit(drainLimit)
+	}
+	k.ready(w)
+}
+
+// greet tells a client something and goes on with it. One that does not
+// read is waited for in the epoll set, and nobody waits with it.
+func (s *Server) greet(w *worker, c *client, text []byte, next func(*worker, *client)) {
+	if len(text) > 0 {
+		n, err := unix.SendmsgN(c.fd, text, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+		text = text[max(n, 0):]
+		if err != nil && err != unix.EAGAIN && err != unix.EINTR { // it has gone
+			text = nil
+		}
+	}
+	if len(text) == 0 {
+		next(w, c)
+		return
+	}
+	waiting := *c
+	waiting.fd = socket.Raise(c.fd)
+	k := &conn{s: s, fd: waiting.fd, stream: builtin.NewTell(text), told: next, c: &waiting,
+		svc: c.svc, def: c.def, l: c.l, from: c.from, to: c.to, since: s.now()}
+	k.limit(tellLimit)
 	k.ready(w)
 }
 
@@ -97,6 +136,13 @@ func (k *conn) step(w *worker) {
 		k.drain(w)
 	case builtin.Start:
 		k.mux(w)
+	case builtin.Told:
+		if k.told == nil {
+			k.drain(w)
+			return
+		}
+		k.letGo()
+		k.told(w, k.c)
 	}
 }
 
@@ -121,13 +167,16 @@ func (k *conn) limit(d time.Duration) {
 	if k.timer != nil {
 		k.timer.Stop()
 	}
-	k.timer = time.AfterFunc(d, func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if !k.over {
-			unix.Shutdown(k.fd, unix.SHUT_RDWR)
-		}
-	})
+	k.timer = time.AfterFunc(d, k.shutDown)
+}
+
+// shutDown has the connection end: epoll tells whoever serves it.
+func (k *conn) shutDown() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.over {
+		unix.Shutdown(k.fd, unix.SHUT_RDWR)
+	}
 }
 
 // drain says no more and reads until the client knows.
@@ -144,6 +193,9 @@ func (k *conn) letGo() {
 	k.over = true
 	if k.timer != nil {
 		k.timer.Stop()
+	}
+	if k.idle != nil {
+		k.idle.Stop()
 	}
 	k.mu.Unlock()
 	if k.entered {
@@ -169,8 +221,8 @@ func (k *conn) release() {
 	k.s.release(k.svc, k.from)
 	k.s.mu.Unlock()
 	k.svc = nil
-	if k.def.success&exitParts != 0 {
-		k.s.log.Write(syslog.Info, exitLine(nil, k.def, 0, 0, k.s.now()-k.since))
+	if k.started && k.def.success&exitParts != 0 {
+		k.def.log.log.Write(k.def.log.success, exitLine(nil, k.def, 0, 0, k.s.now()-k.since))
 	}
 }
 
@@ -184,54 +236,46 @@ func (k *conn) mux(w *worker) {
 	}
 	c := client{fd: k.fd, from: k.from, to: k.to, l: k.l}
 	s.mu.Lock()
-	c.svc = s.mux[strings.ToLower(name)]
-	reason := ""
-	if c.svc != nil {
+	if c.svc = s.mux[strings.ToLower(name)]; c.svc != nil {
 		c.def = c.svc.def
-		reason = s.admitMux(&c)
 	}
 	s.mu.Unlock()
-	switch {
-	case c.svc == nil:
-		s.log.Printf(syslog.Notice, "FAIL: %s unknown service %q%s", k.def.name, name, appendFrom(nil, k.from))
-	case reason != "":
-		s.fail(w, &c, reason)
-	}
-	if c.svc == nil || reason != "" {
+	if c.svc == nil {
+		s.log.Printf(syslog.Notice, "FAIL: %s unknown service %q%s", k.def.name, name, appendFrom(nil, k.from, k.def.failure))
 		send(k.fd, []byte(builtin.Unknown))
 		k.drain(w)
 		return
 	}
+	var j judgement
+	if c.def.terms != nil {
+		j = s.judge(w, &c, nil, nil)
+	}
+	s.admitMux(&c, &j)
 	k.letGo()
 	k.release()
-	if c.def.muxPlus {
-		send(c.fd, []byte(builtin.Accepted))
-	}
-	s.spawn(w, &c)
+	s.decided(w, &c, j)
 }
 
-// admitMux reserves a place in the service behind tcpmux. Nobody can queue
-// there: a service that is full refuses. s.mu is held.
-func (s *Server) admitMux(c *client) (reason string) {
+// admitMux reserves a place in the service behind tcpmux, and enters it.
+// Nobody can queue there: a service that is full refuses.
+func (s *Server) admitMux(c *client, j *judgement) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	verdict := admit.Looping
 	if c.svc.rest == nil {
 		verdict = c.svc.gate.Reserve(c.def.limits, s.now())
 	}
 	switch verdict {
-	case admit.Full, admit.Busy:
-		s.refusals++
-		return "service_limit"
+	case admit.Yes:
+		s.enter(c, j, c.from.Addr())
+		return
 	case admit.Looping:
 		s.loop(c.svc)
-		s.refusals++
-		return "looping"
+		j.reason = "looping"
+	default:
+		j.reason = string(admit.ServiceLimit)
 	}
-	ok, reason := c.svc.gate.Enter(c.def.limits, s.now(), c.from.Addr())
-	if !ok {
-		c.svc.gate.Cancel()
-		s.refusals++
-	}
-	return reason
+	s.refusals++
 }
 
 func (s *Server) muxNames() []string {

@@ -1,6 +1,7 @@
 package inetd
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -17,11 +18,22 @@ type task struct {
 	lent  *listener      // the socket that it has; nil for a connection
 	loan  uint64         // the loan of it; 0: it is shared
 	since time.Duration
+
+	severity syslog.Priority
+	serial   uint64        // tells this start from others of the same pid, where there are timers
+	timers   []*time.Timer // that end it
+	side     bool          // a command of hosts.allow, which no service counts
 }
 
 // ended releases what a program had, and writes the EXIT line. Only the
 // reaper calls it.
 func (s *Server) ended(e spawn.Exit, t task) {
+	if t.side {
+		return
+	}
+	for _, timer := range t.timers {
+		timer.Stop()
+	}
 	s.mu.Lock()
 	if t.lent == nil {
 		s.release(t.svc, t.from)
@@ -32,7 +44,7 @@ func (s *Server) ended(e spawn.Exit, t task) {
 	s.mu.Unlock()
 	if t.def.success&exitParts != 0 {
 		s.exit = exitLine(s.exit, t.def, e.Status, e.PID, s.now()-t.since)
-		s.log.Write(syslog.Info, s.exit)
+		t.def.log.log.Write(cmp.Or(t.severity, t.def.log.success), s.exit)
 	}
 }
 

@@ -33,7 +33,28 @@ func (in *inheritance) suits(places []place) bool {
 // placed gives the places of a definition with systemd's sockets in them:
 // those that bear the service's name (FileDescriptorName=), and else those
 // that are bound where the service listens. s.mu is held.
-func (s *Server) placed(d *definition) []place {
+//
+// missing are the names of those that the definition wants and nobody handed
+// over.
+func (s *Server) placed(d *definition) (list []place, missing []string) {
+	for _, p := range d.places {
+		if p.Network != "systemd" {
+			continue
+		}
+		found := false
+		for _, in := range s.inherited {
+			if !in.dead && in.Name == p.Name && in.Address.Type == d.kind {
+				list = append(list, place{Address: in.Address, inherited: in})
+				found = true
+			}
+		}
+		if !found {
+			missing = append(missing, p.Name)
+		}
+	}
+	if list != nil || missing != nil {
+		return append(list, s.bound(d)...), missing
+	}
 	var named []place
 	for _, in := range s.inherited {
 		if !in.dead && in.Name == d.name && in.Address.Type == d.kind && len(d.places) > 0 &&
@@ -42,10 +63,17 @@ func (s *Server) placed(d *definition) []place {
 		}
 	}
 	if named != nil {
-		return named
+		return named, nil
 	}
-	var list []place
+	return s.bound(d), nil
+}
+
+// bound gives the places of a definition that have addresses.
+func (s *Server) bound(d *definition) (list []place) {
 	for _, p := range d.places {
+		if p.Network == "systemd" {
+			continue
+		}
 		for _, in := range s.inherited {
 			if !in.dead && in.Fits(p.Address) {
 				p.Address, p.inherited = in.Address, in

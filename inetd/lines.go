@@ -1,6 +1,7 @@
 package inetd
 
 import (
+	"cmp"
 	"net/netip"
 	"strconv"
 	"time"
@@ -8,18 +9,23 @@ import (
 	"golang.org/x/sys/unix"
 
 	"goinetd/config"
-	"goinetd/inetd/syslog"
 )
 
 // The lines that log tools know are xinetd's (xinetd.log(5)), with the
-// client's port added:
+// client's port added for those who asked for it (PORT), and the rule that
+// refused an address where the tools do not stumble over it: they want the
+// name of the service to be one word, and the address at the end.
 //
 //	START: echo pid=812 from=192.0.2.7 port=40112
 //	EXIT: echo status=0 pid=812 duration=3(sec)
 //	FAIL: echo per_source_limit from=192.0.2.7 port=40113
+//	FAIL: echo(no_access=192.0.2.0/24,xinetd.d/echo:9) address from=192.0.2.7
 
-// exitParts are what an EXIT line is written for.
-const exitParts = config.LogExit | config.LogDuration
+// startParts are what a START line is written for, exitParts an EXIT line.
+const (
+	startParts = config.LogPID | config.LogHost | config.LogPort | config.LogExit | config.LogDuration
+	exitParts  = config.LogExit | config.LogDuration
+)
 
 func appendInt(b []byte, n int) []byte { return strconv.AppendInt(b, int64(n), 10) }
 
@@ -30,7 +36,7 @@ func (w *worker) startLine(def *definition, pid int, from netip.AddrPort) {
 		b = appendInt(append(b, " pid="...), pid)
 	}
 	if def.success&config.LogHost != 0 {
-		b = appendFrom(b, from)
+		b = appendFrom(b, from, def.success)
 	}
 	w.line = b
 }
@@ -55,24 +61,48 @@ func exitLine(b []byte, def *definition, status unix.WaitStatus, pid int, took t
 	return b
 }
 
-func appendFrom(b []byte, from netip.AddrPort) []byte {
+func appendFrom(b []byte, from netip.AddrPort, parts config.LogSet) []byte {
 	if !from.IsValid() {
 		return append(b, " from=<no address>"...)
 	}
 	b = from.Addr().AppendTo(append(b, " from="...))
+	if parts&config.LogPort == 0 {
+		return b
+	}
 	return appendInt(append(b, " port="...), int(from.Port()))
 }
 
-// fail writes a FAIL line.
-func (s *Server) fail(w *worker, c *client, reason string) {
+// fail writes a FAIL line. The rule is one of those by address, or empty.
+func (s *Server) fail(w *worker, c *client, reason, rule string) {
 	if c.def.failure == 0 {
 		return
 	}
 	b := append(append(w.line[:0], "FAIL: "...), c.def.name...)
+	parts := c.def.failure
+	if rule != "" {
+		b = append(appendOneWord(append(b, '('), rule), ')')
+	}
+	if reason == reasonAddress || reason == reasonLibwrap { // fail2ban's filter wants the line to end with the address
+		parts &^= config.LogPort
+	}
 	b = append(append(b, ' '), reason...)
-	if c.def.failure&config.LogHost != 0 {
-		b = appendFrom(b, c.from)
+	if parts&config.LogHost != 0 {
+		b = appendFrom(b, c.from, parts)
 	}
 	w.line = b
-	s.log.Write(syslog.Notice, b)
+	c.def.log.log.Write(cmp.Or(c.severity, c.def.log.failure), b)
+}
+
+// appendOneWord adds a rule without blanks: "no_access 192.0.2.0/24,
+// xinetd.d/tftp:9" as "no_access=192.0.2.0/24,xinetd.d/tftp:9".
+func appendOneWord(b []byte, rule string) []byte {
+	for i := range len(rule) {
+		switch {
+		case rule[i] != ' ':
+			b = append(b, rule[i])
+		case i > 0 && rule[i-1] != ',':
+			b = append(b, '=')
+		}
+	}
+	return b
 }

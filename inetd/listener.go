@@ -159,9 +159,9 @@ func (l *listener) ready(w *worker) {
 // answer serves a UDP socket of our own. It is entered with s.mu held.
 func (s *Server) answer(w *worker, l *listener) {
 	l.busy++
-	fd, name := l.fd, l.svc.def.internal
+	fd, def := l.fd, l.svc.def
 	s.mu.Unlock()
-	w.datagrams.Serve(fd, name, s.refusedPort)
+	w.datagrams.Serve(fd, def.internal, s.refusesDatagram(w, l, def))
 	s.mu.Lock()
 	l.busy--
 	if l.state == watching {

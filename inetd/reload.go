@@ -2,6 +2,7 @@ package inetd
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -41,6 +42,8 @@ func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []con
 		}
 	}
 	s.publish()
+	clear(s.warned)
+	s.renewLogs()
 	added, gone, now := difference(before, s.services)
 	s.mu.Unlock()
 
@@ -65,6 +68,9 @@ func (s *Server) defineAll(confs []*config.Service) (defs []*definition, problem
 		defs = append(defs, d)
 		problems = append(problems, warnings(conf)...)
 		others = others || d.image != nil && !r.ourselves(conf.User)
+		if t := d.terms; t != nil && t.access.Named() && conf.SocketType == config.Dgram && !conf.Wait {
+			problems = append(problems, conf.Problem(config.Warning, "write addresses", "%s: names in address lists are not looked up for datagrams that no program waits for: whoever they decide about is refused", conf.ID))
+		}
 		mux = mux || conf.Internal == "tcpmux"
 		if conf.Mux != "" {
 			muxed = conf
@@ -156,7 +162,12 @@ func (s *Server) claim(defs []*definition) (claimed map[*listener]bool, clashes 
 func (s *Server) occupy(svc *service, claimed map[*listener]bool) (clashes []config.Problem) {
 	wanted := len(svc.def.places)
 	svc.listeners = nil
-	for _, p := range s.placed(svc.def) {
+	places, missing := s.placed(svc.def)
+	for _, name := range missing {
+		clashes = append(clashes, svc.def.problem(config.Error, "give a socket unit FileDescriptorName="+name+", and have it start us",
+			"%s: systemd handed over no %s socket of the name %q", svc.def.name, svc.def.kind, name))
+	}
+	for _, p := range places {
 		l := s.listeners[p.Key()]
 		if claimed[l] {
 			clashes = append(clashes, svc.def.problem(config.Warning, "give one of them another address or port", "%s: %s serves %s already",
@@ -197,7 +208,7 @@ func (s *Server) adapt(l *listener) {
 	if l.fd < 0 {
 		return
 	}
-	socket.Adjust(l.fd, *l.svc.def.open)
+	socket.Adjust(l.fd, l.Address, *l.svc.def.open)
 	if l.Network == "unix" && l.inherited == nil {
 		if err := l.file.Permit(l.Path, *l.svc.def.open); err != nil {
 			s.log.Printf(syslog.Warning, "%s: %v", l.svc.def.name, err)
@@ -236,8 +247,8 @@ func (s *Server) publish() {
 	s.udpPorts.Store(&ports)
 }
 
-// refusedPort tells whether a datagram from the port is not to be answered.
-func (s *Server) refusedPort(port uint16) bool { return (*s.udpPorts.Load())[port] }
+// refusesSource tells whether a datagram from the port is not to be answered.
+func (s *Server) refusesSource(from netip.AddrPort) bool { return (*s.udpPorts.Load())[from.Port()] }
 
 func difference(before, after map[string]*service) (added, gone, now int) {
 	for key := range after {

@@ -4,13 +4,16 @@
 //
 //	ready    worker.go    a worker waits on one epoll set; a listener is ready
 //	accept   accept.go    a place is reserved, the connection accepted
-//	admit    accept.go    admit.Gate says yes, or no with a reason for the log
+//	admit    accept.go    its terms (terms.go) and admit.Gate say yes, or no with
+//	                      a reason for the log; deliberate.go where names or
+//	                      users have to be asked for first
 //	spawn    accept.go    spawn.Image forks and execs with it as 0, 1 and 2
 //	reap     exits.go     spawn.Children learns that the program ended
 //	release  exits.go     its place is free again; the EXIT line
 //
 // A builtin service goes another way from admit on: conn.go puts the
-// connection into the same epoll set. A wait service has no accept: wait.go
+// connection into the same epoll set; a redirect goes to relay.go. A wait
+// service has no accept: wait.go
 // lends the listening socket to its program.
 //
 // A Server has one lock, which guards every service, gate and listener. It
@@ -22,6 +25,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"runtime"
 	"sync"
@@ -32,6 +36,7 @@ import (
 	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
+	"goinetd/inetd/wrap"
 )
 
 // Options are what a Server is made with.
@@ -43,6 +48,11 @@ type Options struct {
 	Inherited []*socket.Inherited // sockets that systemd opened
 	Session   bool                // programs get a session of their own, away from our terminal
 	Debug     bool                // log each step
+
+	WholeEnviron []string     // what passenv chooses from
+	Wrap         *wrap.Tables // hosts.allow and hosts.deny
+	Limit        int          // of programs that run at once; 0: none
+	StayAlive    bool         // although there is nothing to serve
 }
 
 // A Server runs services.
@@ -54,8 +64,11 @@ type Server struct {
 	children *spawn.Children[task]
 	root     bool
 	env      *spawn.Env
-	drains   atomic.Int32                    // refused clients that have not gone yet
-	exit     []byte                          // the reaper's, for EXIT lines
+	drains   atomic.Int32 // refused clients that have not gone yet
+	exit     []byte       // the reaper's, for EXIT lines
+	load     loadMeter
+	asking   atomic.Int32 // clients of whom something is being found out
+	serial   atomic.Uint64
 	udpPorts atomic.Pointer[map[uint16]bool] // whose datagrams our own UDP services never answer
 
 	mu        sync.Mutex
@@ -66,7 +79,11 @@ type Server struct {
 	retrying  *time.Timer // tries again to open what could not be opened
 	retries   int
 	refusals  int
-	loans     uint64 // sockets lent so far
+	banned    map[netip.Addr]time.Duration // by sensors, until when
+	logs      map[string]*syslog.File      // of services, by path
+	quiet     hush                         // whose refused datagrams have been told of
+	warned    map[string]bool              // what has been told since the last reload
+	loans     uint64                       // sockets lent so far
 	stopped   bool
 }
 
@@ -93,6 +110,10 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		o: o, log: o.Log, began: time.Now(), poll: poll, children: children, root: os.Geteuid() == 0, env: env,
 		services: map[string]*service{}, listeners: map[string]*listener{}, mux: map[string]*service{},
+		banned: map[netip.Addr]time.Duration{}, logs: map[string]*syslog.File{}, warned: map[string]bool{},
+	}
+	if s.o.Wrap == nil {
+		s.o.Wrap = wrap.New("/etc/hosts.allow", "/etc/hosts.deny")
 	}
 	for _, in := range o.Inherited {
 		s.inherited = append(s.inherited, &inheritance{Inherited: in})
@@ -150,6 +171,18 @@ func (s *Server) debugf(format string, args ...any) {
 	}
 }
 
+// warnOnce logs something about the host's files that every client would have
+// it log again. The next reload forgets it.
+func (s *Server) warnOnce(text string) {
+	s.mu.Lock()
+	told := s.warned[text]
+	s.warned[text] = true
+	s.mu.Unlock()
+	if !told {
+		s.log.Printf(syslog.Warning, "%s", text)
+	}
+}
+
 // Report logs a problem of the configuration.
 func (s *Server) Report(p config.Problem) {
 	level := syslog.Warning
@@ -183,7 +216,7 @@ func (s *Server) Start(services []*config.Service, problems []config.Problem) (r
 	reported = s.Apply(services, problems)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.listeners) == 0 {
+	if len(s.listeners) == 0 && !s.o.StayAlive {
 		return reported, errNothing
 	}
 	for _, in := range s.inherited {

@@ -24,8 +24,8 @@ func serve(tb testing.TB, rest string) (s *Server, at string) {
 	at = l.Addr().String()
 	l.Close()
 	user := fmt.Sprint(os.Geteuid())
-	services, problems := config.ReadInetd("test.conf", at+" stream tcp nowait "+user+" "+rest, config.InetdOptions{LogStarts: true})
-	s, err = New(Options{Log: syslog.New("test", false)}) // as in the background
+	services, problems := config.ReadInetd("test.conf", at+" stream tcp nowait "+user+" "+rest, config.Options{LogStarts: true})
+	s, err = New(Options{Log: syslog.ToDaemon("test", "daemon")}) // as in the background
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func BenchmarkReload(b *testing.B) {
 	s, _ := serve(b, "/bin/true true")
 	b.ReportAllocs()
 	for b.Loop() {
-		services, problems := config.ReadInetd("test.conf", text.String(), config.InetdOptions{})
+		services, problems := config.ReadInetd("test.conf", text.String(), config.Options{})
 		if problems := s.Apply(services, problems); config.Errors(problems) {
 			b.Fatal(problems[0])
 		}

@@ -18,7 +18,8 @@ type service struct {
 	def       *definition
 	gate      admit.Gate
 	listeners []*listener
-	rest      *time.Timer // set while it rests from looping
+	rest      *time.Timer // set while it is closed for looping, or by cps
+	back      string      // what the log says when it is back
 	full      bool        // its listeners wait until an instance ends
 }
 
@@ -26,10 +27,9 @@ type service struct {
 // does not change. There can be thousands, so it keeps of the configuration
 // what is still asked for.
 type definition struct {
-	file     string // where it was written
-	line     int
-	key      string // config.Service.Key
-	name     string // what the logs call it
+	at       config.Place // where it was written
+	key      string       // config.Service.Key
+	name     string       // what the logs call it
 	kind     config.SocketType
 	wait     bool
 	internal string // the builtin; empty: image
@@ -38,6 +38,9 @@ type definition struct {
 	mux      string // name behind tcpmux
 	muxPlus  bool
 	limits   admit.Limits
+	terms    *terms       // nil: none
+	world    *spawn.World // of its program, and of the commands of hosts.allow
+	log      *destination
 	open     *socket.Options
 	places   []place // where it is to listen; nil once it does
 	success  config.LogSet
@@ -58,26 +61,35 @@ type place struct {
 type definer struct {
 	s        *Server
 	accounts *spawn.Accounts
-	worlds   map[*spawn.Account]*spawn.World
+	worlds   map[string]*spawn.World
+	envs     map[string]*spawn.Env
+	lists    map[string]*admit.List
+	logs     map[destinationKey]*destination
 	plain    socket.Options // of a service that wants nothing special
 }
 
 func (s *Server) definer() *definer {
-	return &definer{s, spawn.NewAccounts(), map[*spawn.Account]*spawn.World{}, socket.Options{Backlog: s.o.Backlog, UID: -1, GID: -1}}
+	return &definer{s: s, accounts: spawn.NewAccounts(), worlds: map[string]*spawn.World{}, envs: map[string]*spawn.Env{},
+		lists: map[string]*admit.List{}, logs: map[destinationKey]*destination{}, plain: socket.Options{Backlog: s.o.Backlog, UID: -1, GID: -1}}
 }
 
 // define makes a definition of what was configured.
 func (r *definer) define(conf *config.Service) (*definition, *config.Problem) {
 	// A copy of the name, lest the whole text of the file be kept for it.
-	d := &definition{file: conf.File, line: conf.Line, key: conf.Key(), name: strings.Clone(conf.Name),
+	d := &definition{at: conf.At, key: conf.Key(), name: strings.Clone(conf.ID),
 		kind: conf.SocketType, wait: conf.Wait, internal: conf.Internal, mux: strings.Clone(conf.Mux), muxPlus: conf.MuxPlus,
 		success: conf.LogOnSuccess, failure: conf.LogOnFailure,
-		limits: admit.Limits{Instances: conf.Instances, PerSource: conf.PerSource, PerMinute: conf.PerMinute, PerSourcePerMinute: conf.PerSourcePerMinute},
-		open:   &r.plain,
+		limits: admit.Limits{Instances: conf.Instances, Queue: conf.Queue, PerSource: conf.PerSource, PerMinute: conf.PerMinute, PerSourcePerMinute: conf.PerSourcePerMinute,
+			CPS: conf.CPS, CPSPerSource: conf.CPSPerSource},
+		terms: r.terms(conf), log: r.destination(conf.LogType),
+		open: &r.plain,
 	}
 	fail := func(hint string, err error) (*definition, *config.Problem) {
 		p := conf.Problem(config.Error, hint, "%v", err)
 		return nil, &p
+	}
+	if conf.User == "" { // a builtin: nobody else's programs run for it
+		conf.User = "nobody"
 	}
 	account, err := r.accounts.Lookup(conf.User, conf.Group)
 	if err != nil {
@@ -88,12 +100,16 @@ func (r *definer) define(conf *config.Service) (*definition, *config.Problem) {
 		return fail(fmt.Sprintf("add the %s, or correct %s", what, conf.Field(what)), err)
 	}
 	d.user = account.Name
-	if conf.Internal == "" {
-		if d.image, err = r.world(account).Prepare(conf.Server, conf.Args); err != nil {
+	if d.world, err = r.world(conf, account); err != nil {
+		return fail("correct "+conf.Field("env"), err)
+	}
+	if conf.Server != "" {
+		if d.image, err = d.world.Prepare(conf.Server, conf.Args); err != nil {
 			return fail("correct "+conf.Field("server"), err)
 		}
 	}
-	if o := (socket.Options{Backlog: r.s.o.Backlog, SendBuffer: conf.SendBuffer, ReceiveBuffer: conf.ReceiveBuffer, UID: -1, GID: -1}); o != r.plain {
+	if o := (socket.Options{Backlog: r.s.o.Backlog, SendBuffer: conf.SendBuffer, ReceiveBuffer: conf.ReceiveBuffer,
+		NoDelay: conf.NoDelay, KeepAlive: conf.KeepAlive, UID: -1, GID: -1}); o != r.plain {
 		d.open = &o
 	}
 	for _, l := range conf.Listen {
@@ -113,19 +129,6 @@ func (r *definer) define(conf *config.Service) (*definition, *config.Problem) {
 		}
 	}
 	return d, nil
-}
-
-// world gives the surroundings of a user's programs.
-func (r *definer) world(account *spawn.Account) *spawn.World {
-	w := r.worlds[account]
-	if w == nil {
-		w = &spawn.World{Env: r.s.env, Session: r.s.o.Session, Rlimits: spawn.NofileAtStart()}
-		if r.s.root {
-			w.User = account
-		}
-		r.worlds[account] = w
-	}
-	return w
 }
 
 // unixOwner settles who may connect to a Unix socket.
@@ -150,26 +153,29 @@ func (r *definer) unixOwner(o *socket.Options, l config.Listen) error {
 
 // problem makes a problem of the service, at its place in the file.
 func (d *definition) problem(sev config.Severity, hint, format string, args ...any) config.Problem {
-	conf := config.Service{File: d.file, Line: d.line, Name: d.name}
+	conf := config.Service{At: d.at, ID: d.name}
 	return conf.Problem(sev, hint, format, args...)
 }
 
 // warnings are what is odd about a service, although it can run.
 func warnings(conf *config.Service) []config.Problem {
-	if conf.Internal != "" {
+	if conf.Server == "" {
 		return nil
 	}
 	info, err := os.Stat(conf.Server)
 	switch {
 	case err != nil:
 		return []config.Problem{conf.Problem(config.Warning, "install it, or correct "+conf.Field("server"),
-			"program of %s: %v; each start will fail until it is there", conf.Name, err)}
+			"program of %s: %v; each start will fail until it is there", conf.ID, err)}
 	case info.IsDir() || info.Mode()&0o111 == 0:
 		return []config.Problem{conf.Problem(config.Warning, "chmod +x it, or correct "+conf.Field("server"),
-			"program of %s: %s is not executable; each start will fail", conf.Name, conf.Server)}
+			"program of %s: %s is not executable; each start will fail", conf.ID, conf.Server)}
 	}
 	return nil
 }
+
+// redirects tells whether connections are carried to another place.
+func (d *definition) redirects() bool { return d.terms != nil && d.terms.redirect != "" }
 
 // accepts tells whether the daemon accepts the service's connections.
 func (d *definition) accepts() bool {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"goinetd/config"
 	"goinetd/inetd/syslog"
 )
 
@@ -31,7 +32,7 @@ func (s *Server) state() []string {
 	}
 	now := s.now()
 	s.children.Each(func(pid int, t task) {
-		lines = append(lines, fmt.Sprintf("STATE: %s pid=%d%s since=%v", t.def.name, pid, appendFrom(nil, t.from), (now-t.since).Round(time.Second)))
+		lines = append(lines, fmt.Sprintf("STATE: %s pid=%d%s since=%v", t.def.name, pid, appendFrom(nil, t.from, config.LogPort), (now-t.since).Round(time.Second)))
 	})
 	return append(lines, "STATE: end")
 }
@@ -44,8 +45,11 @@ func (svc *service) String() string {
 		fmt.Fprintf(&b, " %s (%v)", l.Address, l.state)
 	}
 	what := "internal " + svc.def.internal
-	if svc.def.image != nil {
+	switch {
+	case svc.def.image != nil:
 		what = svc.def.image.Path()
+	case svc.def.redirects():
+		what = "redirect " + svc.def.terms.redirect
 	}
 	fmt.Fprintf(&b, " user=%s server=%q running=%d starts=%d/min", svc.def.user, what, svc.gate.Running(), svc.gate.Starts())
 	l := svc.def.limits

@@ -31,7 +31,6 @@ func (s *Server) lend(w *worker, l *listener) {
 		s.mu.Unlock()
 		return
 	}
-	c.svc.gate.Enter(c.def.limits, s.now(), netip.Addr{})
 	if l.nonblocking { // as a nowait service, before a reload
 		socket.SetNonblock(l.fd, false)
 		l.nonblocking = false
@@ -43,15 +42,50 @@ func (s *Server) lend(w *worker, l *listener) {
 		t.loan, l.loan = s.loans, s.loans
 	}
 	l.busy++
-	fd := l.fd
+	c.fd = l.fd
 	s.mu.Unlock()
 
-	if c.def.success&config.LogHost != 0 || c.def.failure&config.LogHost != 0 {
-		c.from = firstSender(fd, c.def.kind)
+	if c.def.terms != nil || (c.def.success|c.def.failure)&config.LogHost != 0 {
+		c.from = firstSender(c.fd, c.def.kind)
 	}
 	t.from = c.from
+	var j judgement
+	if c.def.terms != nil {
+		j = s.judge(w, &c, nil, nil)
+	}
+	if c.def.wait && j.reason == "" && (j.asks() || j.actions != nil) {
+		go s.deliberateLoan(c, t, j)
+		return
+	}
+	s.lendTo(w, &c, t, j)
+}
+
+// deliberateLoan finds out who sent the datagram that a wait service's
+// program is to be started for, while nobody watches the socket.
+func (s *Server) deliberateLoan(c client, t task, j judgement) {
+	w := &worker{server: s}
+	if j = s.findOut(w, &c, j); j.actions != nil {
+		s.carryOut(&c, &j)
+	}
+	s.lendTo(w, &c, t, j)
+}
+
+// lendTo starts the program that a socket was promised to, or throws away the
+// datagram of somebody who may not have it started.
+func (s *Server) lendTo(w *worker, c *client, t task, j judgement) {
+	l := t.lent
+	if j.reason == "" && j.asks() {
+		j.reason, j.rule = reasonAddress, nameUnasked
+	}
+	s.mu.Lock()
+	s.enter(c, &j, netip.Addr{})
+	s.mu.Unlock()
+	if j.reason != "" {
+		s.rejectLoan(w, c, t, j)
+		return
+	}
 	w.scratch.Reset()
-	err := s.startLent(w, fd, c.def, t)
+	err := s.startLent(w, c.fd, c.def, t)
 
 	s.mu.Lock()
 	l.busy--
@@ -75,7 +109,54 @@ func (s *Server) lend(w *worker, l *listener) {
 		s.pause(l, min(time.Duration(l.failures), 10)*time.Second)
 	}
 	s.mu.Unlock()
-	s.fail(w, &c, err.Error())
+	s.fail(w, c, err.Error(), "")
+}
+
+// rejectLoan throws away what a program is not to be started for: else it
+// would be there again at once.
+func (s *Server) rejectLoan(w *worker, c *client, t task, j judgement) {
+	if socket.Accepts(c.def.kind) {
+		poll := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
+		if n, _ := unix.Poll(poll, 0); n > 0 {
+			if fd, errno := accept4(c.fd, &w.peer); errno == 0 {
+				s.farewell(w, fd, nil)
+			}
+		}
+	} else {
+		unix.Recvfrom(c.fd, nil, unix.MSG_DONTWAIT)
+	}
+	s.failQuietly(w, c, j)
+	s.mu.Lock()
+	t.lent.busy--
+	s.giveBack(t.lent, t.loan)
+	s.closeIdle(t.lent)
+	s.mu.Unlock()
+}
+
+// failQuietly logs the refusal of a datagram, but not for every one of the
+// same sender, who can send many.
+func (s *Server) failQuietly(w *worker, c *client, j judgement) {
+	s.mu.Lock()
+	told := s.quiet.recently(c.from.Addr(), s.now())
+	s.mu.Unlock()
+	if !told {
+		s.fail(w, c, j.reason, j.rule)
+	}
+}
+
+// A hush knows of whom something has been logged within a minute, as xinetd
+// does for datagrams.
+type hush map[netip.Addr]time.Duration
+
+func (h *hush) recently(a netip.Addr, now time.Duration) bool {
+	if at, known := (*h)[a]; known && now-at < time.Minute {
+		return true
+	}
+	if *h == nil || len(*h) >= 1024 {
+		*h = hush{}
+	}
+	(*h)[a] = now
+	return false
 }
 
 // startLent starts a program on a copy of the socket with a low number,
@@ -86,7 +167,7 @@ func (s *Server) startLent(w *worker, fd int, def *definition, t task) error {
 		return err
 	}
 	defer unix.Close(low)
-	return s.start(w, def, low, t)
+	return s.start(w, def, low, def.image, t)
 }
 
 // firstSender looks at who sent the first datagram that is queued, without
@@ -112,12 +193,31 @@ func (s *Server) loop(svc *service) {
 	}
 	s.log.Printf(syslog.Err, "%s server failing (looping), service terminated: %d starts within a minute; back at %s (the limit is nowait.%d or -R %d; 0 is none)",
 		svc.def.name, svc.gate.Starts(), time.Now().Add(s.o.Rest).Format(time.TimeOnly), svc.def.limits.PerMinute, svc.def.limits.PerMinute)
+	svc.back = "%s server looped and is back"
+	s.rest(svc, s.o.Rest)
+}
+
+// deactivate closes a service that gets more connections a second than its
+// cps allows, as xinetd does, and gives it back after the pause. s.mu is
+// held.
+func (s *Server) deactivate(svc *service) {
+	if svc.rest != nil {
+		return
+	}
+	pause := svc.def.limits.CPS.Pause
+	s.log.Printf(syslog.Warning, "Deactivating service %s due to excessive incoming connections.  Restarting in %d seconds.", svc.def.name, int(pause.Seconds()))
+	svc.back = "Activating service %s"
+	s.rest(svc, pause)
+}
+
+// rest closes a service for a while. s.mu is held.
+func (s *Server) rest(svc *service, d time.Duration) {
 	for _, l := range svc.listeners {
 		if l.state != lent {
 			s.turn(l, resting)
 		}
 	}
-	svc.rest = time.AfterFunc(s.o.Rest, func() {
+	svc.rest = time.AfterFunc(d, func() {
 		s.mu.Lock()
 		s.rested(svc)
 		s.mu.Unlock()
@@ -125,7 +225,7 @@ func (s *Server) loop(svc *service) {
 	})
 }
 
-// rested gives a service back that was looping. s.mu is held; the caller
+// rested gives a service back that was closed for a while. s.mu is held; the caller
 // opens what is to be opened.
 func (s *Server) rested(svc *service) {
 	if svc.rest == nil {
@@ -137,7 +237,7 @@ func (s *Server) rested(svc *service) {
 	if s.services[svc.def.key] != svc {
 		return
 	}
-	s.log.Printf(syslog.Notice, "%s server looped and is back", svc.def.name)
+	s.log.Printf(syslog.Notice, svc.back, svc.def.name)
 	for _, l := range svc.listeners {
 		if l.state != resting {
 			continue

@@ -1,8 +1,11 @@
 // Command inetd is an internet super-server: it listens on the sockets that
 // inetd.conf names and starts a program for each client.
 //
-//	inetd [-dEilV] [-q length] [-R rate] [-c max] [-C rate] [-s max]
-//	      [-a address] [-p pidfile] [file ...]
+//	inetd [-dEilV] [-f dialect] [-q length] [-R rate] [-c max] [-C rate]
+//	      [-s max] [-a address] [-p pidfile] [file ...]
+//
+// xinetd.conf and TOML are read as well. By the name xinetd, it takes the
+// options of xinetd(8).
 package main
 
 import (
@@ -15,13 +18,21 @@ import (
 var version = "devel"
 
 func main() {
-	o, err := parseOptions(os.Args[1:])
+	parse, help, wrong := parseOptions, usage, 2
+	if ident() == "xinetd" {
+		parse, help, wrong = parseXinetd, xinetdUsage, 1
+	}
+	o, err := parse(os.Args[1:])
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "inetd: %v\n%s\n", err, usage)
-		os.Exit(2)
+		fmt.Fprintf(os.Stderr, "%s: %v\n%s\n", ident(), err, help)
+		os.Exit(wrong)
 	}
 	if o.version {
-		fmt.Println("inetd (goinetd) " + version)
+		out := os.Stdout
+		if o.xinetd {
+			out = os.Stderr
+		}
+		fmt.Fprintln(out, ident()+" (goinetd) "+version)
 		return
 	}
 	background := takeParent()

@@ -9,11 +9,13 @@ import (
 	"goinetd/config"
 )
 
-const usage = `usage: inetd [-dEilV] [-q length] [-R rate] [-c max] [-C rate] [-s max]
-             [-a address] [-p pidfile] [file ...]
+const usage = `usage: inetd [-dEilV] [-f dialect] [-q length] [-R rate] [-c max] [-C rate]
+             [-s max] [-a address] [-p pidfile] [file ...]
   -i          stay in the foreground and log to stderr
   -d          the same as -i and -l, and tell each step
-  -l          log each start and end of a program (START and EXIT lines)
+  -l          log each start and end of a program (START and EXIT lines), and
+              consult hosts.allow and hosts.deny for the services of inetd.conf
+  -f dialect  read files as inetd, xinetd or toml, whatever they look like
   -E          keep the whole environment for the programs
   -q length   clients that may queue for one socket (4096)
   -R rate     starts of one service in a minute before it is taken for looping (256; 0: no limit)
@@ -23,7 +25,9 @@ const usage = `usage: inetd [-dEilV] [-q length] [-R rate] [-c max] [-C rate] [-
   -a address  listen here, where a service names no address
   -p pidfile  instead of /run/inetd.pid, which is only written in the background ("": none)
   -V          say the version
-The files and directories default to /etc/inetd.conf and /etc/inetd.d.`
+Without files it is the first that is there of /etc/inetd.toml, /etc/inetd.conf
+(with /etc/inetd.d) and /etc/xinetd.conf. Under the name xinetd, the options
+are those of xinetd(8).`
 
 // options are what the command line says.
 type options struct {
@@ -34,15 +38,23 @@ type options struct {
 	backlog    int
 	pidfile    string
 	pidfileSet bool
-	inetd      config.InetdOptions
+	inetd      config.Options
 	files      []string // absolute; none: the default
+
+	xinetd    bool   // started by the name xinetd
+	compat    bool   // read /etc/inetd.conf, too
+	stayAlive bool   // although there is nothing to serve
+	limit     int    // of programs; 0: none
+	facility  string // of syslog; empty: daemon
+	filelog   string // file for the daemon's log; empty: syslog
+	ignored   []string
 }
 
 // parseOptions reads the command line as getopt(3) does, which the flag
 // package does not: "-di" is two options, and "-R256" one with its value.
 // Scripts and rc files of thirty years write them so.
 func parseOptions(args []string) (*options, error) {
-	o := &options{inetd: config.InetdOptions{PerMinute: 256}}
+	o := &options{inetd: config.Options{PerMinute: 256}}
 	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' {
 		letters := args[0][1:]
 		args = args[1:]
@@ -55,7 +67,7 @@ func parseOptions(args []string) (*options, error) {
 			if o.flag(letter) {
 				continue
 			}
-			if !strings.ContainsRune("qRcCsap", rune(letter)) {
+			if !strings.ContainsRune("qRcCsapf", rune(letter)) {
 				return nil, fmt.Errorf("unknown option -%c", letter)
 			}
 			value := letters
@@ -90,7 +102,7 @@ func (o *options) flag(letter byte) bool {
 	case 'E':
 		o.keepEnv = true
 	case 'l':
-		o.inetd.LogStarts = true
+		o.inetd.LogStarts, o.inetd.Libwrap = true, true
 	case 'V':
 		o.version = true
 	default:
@@ -105,6 +117,12 @@ func (o *options) value(letter byte, value string) error {
 	switch letter {
 	case 'a':
 		o.inetd.Address = value
+		return nil
+	case 'f':
+		o.inetd.Dialect = config.Dialect(strings.ToLower(value))
+		if d := o.inetd.Dialect; d != config.Inetd && d != config.Xinetd && d != config.TOML {
+			return fmt.Errorf("option -f: %q is none of inetd, xinetd and toml", value)
+		}
 		return nil
 	case 'p':
 		if value == "" {

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -17,6 +20,7 @@ import (
 	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
+	"goinetd/inetd/wrap"
 )
 
 // defaultPidfile is where inetds on Linux write it.
@@ -30,10 +34,14 @@ var looped = "600"
 func run(o *options, background *parent) int {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, unix.SIGHUP, unix.SIGUSR1) // whoever ends us before we serve may do so
-	environ := childEnviron(os.Environ(), o.keepEnv)
+	if o.xinetd {
+		signal.Notify(signals, unix.SIGUSR2)
+	}
+	environ, whole := childEnviron(os.Environ(), o.keepEnv), childEnviron(os.Environ(), true)
 	settle()
-	log := syslog.New(ident(), o.foreground)
-	d := &running{o: o, log: log, background: background}
+	d := &running{o: o, background: background}
+	d.openLog()
+	log := d.log
 
 	pidfile, err := d.lock()
 	if err != nil {
@@ -46,7 +54,8 @@ func run(o *options, background *parent) int {
 	}
 	seconds, _ := strconv.Atoi(looped)
 	server, err := inetd.New(inetd.Options{Log: log, Environ: environ, Backlog: o.backlog, Rest: time.Duration(seconds) * time.Second,
-		Inherited: socket.FromSystemd(), Session: hasTerminal(), Debug: o.debug})
+		Inherited: socket.FromSystemd(), Session: hasTerminal(), Debug: o.debug,
+		WholeEnviron: whole, Limit: o.limit, StayAlive: o.stayAlive})
 	if err == nil {
 		problems, err = server.Start(services, problems)
 	}
@@ -62,7 +71,7 @@ func run(o *options, background *parent) int {
 	// Connections leave little garbage: a small heap costs hardly a collection
 	// more, and the daemon is to be small.
 	debug.SetGCPercent(25)
-	debug.FreeOSMemory() // what reading the configuration took
+	slim()
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
 	background.release()
 	notify("READY=1\nMAINPID=" + strconv.Itoa(os.Getpid()))
@@ -89,6 +98,24 @@ type running struct {
 	o          *options
 	log        *syslog.Logger
 	background *parent
+	file       *syslog.File // of -filelog; nil: none
+	checked    bool         // hosts.deny has been looked for
+}
+
+// openLog opens the daemon's log.
+func (d *running) openLog() {
+	switch {
+	case d.o.filelog != "":
+		d.file = syslog.NewFile(ident(), d.o.filelog, syslog.Limits{Tell: func(text string) { complain("%s", text) }})
+		d.log = d.file.Logger
+	case d.o.foreground && d.o.facility == "":
+		d.log = syslog.New(ident())
+	default:
+		d.log = syslog.ToDaemon(ident(), cmp.Or(d.o.facility, "daemon"))
+	}
+	for _, option := range d.o.ignored {
+		d.log.Printf(syslog.Warning, "option %s is not known, and has no effect", option)
+	}
 }
 
 // settle makes of the process what a daemon should be, whoever started it.
@@ -162,9 +189,69 @@ func (d *running) load() ([]*config.Service, []config.Problem, error) {
 	files := d.o.files
 	if len(files) == 0 {
 		files = config.DefaultPaths() // there may be others since
+		d.log.Printf(syslog.Info, "reading %s", strings.Join(files, " and "))
 	}
-	return config.Load(files, o)
+	services, problems, err := config.Load(files, o)
+	if d.o.compat && err == nil {
+		problems = append(problems, d.loadCompat(&services, o)...)
+	}
+	if err == nil {
+		d.checkHosts(services)
+	}
+	return services, problems, err
 }
+
+// loadCompat adds the services of /etc/inetd.conf whose ids xinetd.conf does
+// not have (-inetd_compat).
+func (d *running) loadCompat(services *[]*config.Service, o config.Options) []config.Problem {
+	o.Dialect, o.PerMinute = config.Inetd, 0
+	more, problems, err := config.Load([]string{"/etc/inetd.conf"}, o)
+	if err != nil {
+		return []config.Problem{{Severity: config.Warning, Text: "-inetd_compat: " + err.Error()}}
+	}
+	ids := map[string]bool{}
+	for _, s := range *services {
+		ids[strings.ToLower(s.ID)] = true
+	}
+	for _, s := range more {
+		if !ids[strings.ToLower(s.ID)] {
+			*services = append(*services, s)
+		}
+	}
+	return problems
+}
+
+// checkHosts says what is wrong with hosts.allow and hosts.deny, and that
+// they are not consulted where somebody may think that they are.
+func (d *running) checkHosts(services []*config.Service) {
+	consulted, unasked := false, false
+	for _, s := range services {
+		consulted = consulted || s.Libwrap != ""
+		unasked = unasked || s.Libwrap == "" && s.Dialect == config.Inetd
+	}
+	if !d.checked && unasked && !d.o.inetd.Libwrap && wrap.Present(hostsDeny) {
+		d.log.Printf(syslog.Notice, "%s is there and is not consulted for the services of inetd.conf (start with -l, or name tcpd(8) in their lines)", hostsDeny)
+	}
+	d.checked = true
+	if !consulted {
+		return
+	}
+	for _, file := range []string{hostsAllow, hostsDeny} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		for _, p := range wrap.Problems(string(text)) {
+			d.log.Printf(syslog.Warning, "%s:%d: %s", filepath.Base(file), p.Line, p.Text)
+		}
+	}
+}
+
+// The files of hosts_access(5).
+const (
+	hostsAllow = "/etc/hosts.allow"
+	hostsDeny  = "/etc/hosts.deny"
+)
 
 // serve deals with signals until one ends the daemon. A reload may have to
 // wait for a name to be looked up; nothing else waits for it.
@@ -181,7 +268,7 @@ func (d *running) serve(server *inetd.Server, signals <-chan os.Signal) {
 			}
 		case sig := <-signals:
 			switch sig {
-			case unix.SIGHUP:
+			case unix.SIGHUP, unix.SIGUSR2:
 				again = reloading
 				if !reloading {
 					reloading = true
@@ -205,12 +292,15 @@ func (d *running) reload(server *inetd.Server, reloaded chan<- struct{}) {
 	var now unix.Timespec
 	unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
 	notify(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000))
+	if d.file != nil {
+		d.file.Reopen()
+	}
 	if services, problems, err := d.load(); err != nil {
 		d.log.Printf(syslog.Err, "reload: %v (nothing is changed)", err)
 	} else {
 		server.Apply(services, problems)
 	}
-	debug.FreeOSMemory() // the configuration before, and what reading this one took
+	slim()
 	notify("READY=1")
 	reloaded <- struct{}{}
 }

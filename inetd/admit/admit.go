@@ -1,22 +1,43 @@
-// Package admit says whether a client may come in now, by the counts and
-// rates of its service. It knows addresses and the clock, no sockets.
+// Package admit says whether a client may come in now: by where it comes
+// from (Access), by the time of day (Open), and by the counts and rates of
+// its service (Gate). It knows addresses and the clock, no sockets.
 //
-// Its clock is a time since some fixed moment, on the monotonic clock: a
+// The Gate's clock is a time since some fixed moment, on the monotonic clock: a
 // host whose date is set must neither lock clients out nor let them all in.
 package admit
 
 import (
 	"net/netip"
 	"time"
+
+	"goinetd/config"
 )
 
-// Limits are those of one service; 0 is no limit.
+// Limits are those of one service; 0 is no limit, and less than 0 lets nobody
+// in.
 type Limits struct {
-	Instances          int // at once
-	PerSource          int // at once for one client address
-	PerMinute          int // starts in a minute; more is a loop
-	PerSourcePerMinute int // starts in a minute for one client address
+	Instances          int  // at once
+	Queue              bool // clients over Instances wait, and are not refused
+	PerSource          int  // at once for one client address
+	PerMinute          int  // starts in a minute; more is a loop
+	PerSourcePerMinute int  // starts in a minute for one client address
+	CPS                config.Rate
+	CPSPerSource       config.Rate
 }
+
+// A Reason is why a client was refused, in xinetd's words for the log where
+// it has any. The empty one is none.
+type Reason string
+
+// The reasons of a Gate.
+const (
+	ServiceLimit   Reason = "service_limit"
+	PerSourceLimit Reason = "per_source_limit"
+	PerSourceRate  Reason = "per_source_rate"
+	CPS            Reason = "connections per second" // the service is to rest
+	PerSourceCPS   Reason = "per_source_cps"         // the client is kept out for a while
+	Paused         Reason = "per_source_cps again"   // and that has been logged
+)
 
 // Window is what the rates are counted over.
 const Window = time.Minute
@@ -41,17 +62,42 @@ const maxSources = 1 << 16
 type Gate struct {
 	running  int
 	reserved int                // places that are neither entered nor cancelled
-	sources  map[netip.Addr]int // running, by client
+	clients  map[netip.Addr]int // running, by client
 
 	since  time.Duration // start of the service's window
 	starts int           // in it
 	rates  map[netip.Addr]rate
+
+	cps     meter
+	sources meters
 }
 
 type rate struct {
 	since time.Duration
 	n     int
 }
+
+// A meter counts starts as xinetd's cps does: the mean since its window
+// opened, which is as many seconds long as there may be starts in one. A
+// client that comes after a silence may so come often at once.
+type meter struct {
+	since  time.Duration
+	n      int
+	paused time.Duration // until when; of a client's meter
+}
+
+// over counts a start, and tells whether it is one too many.
+func (m *meter) over(r config.Rate, now time.Duration) bool {
+	seconds := int((now - m.since) / time.Second)
+	if m.n == 0 || seconds >= r.Max {
+		m.since, m.n = now, 1
+		return m.n > r.Max
+	}
+	m.n++
+	return m.n/max(seconds, 1) > r.Max
+}
+
+type meters map[netip.Addr]meter
 
 // Running gives the number of those let in and not released.
 func (g *Gate) Running() int { return g.running }
@@ -66,11 +112,11 @@ func (g *Gate) Starts() int { return g.starts }
 // The window opens with a start and, as in every inetd, closes only when the
 // limit is reached later than a minute after.
 func (g *Gate) Reserve(l Limits, now time.Duration) Verdict {
-	if l.Instances > 0 && g.running+g.reserved >= l.Instances {
+	if l.Queue && l.Instances != 0 && g.running+g.reserved >= l.Instances {
 		return Full
 	}
-	if l.PerMinute > 0 && g.starts >= l.PerMinute {
-		if now-g.since <= Window {
+	if l.PerMinute != 0 && g.starts >= l.PerMinute {
+		if now-g.since <= Window || l.PerMinute < 0 {
 			return Looping
 		}
 		g.starts = 0
@@ -85,23 +131,33 @@ func (g *Gate) Reserve(l Limits, now time.Duration) Verdict {
 // Cancel takes back a Reserve.
 func (g *Gate) Cancel() { g.reserved-- }
 
-// Enter lets the client in that a place was reserved for, or says why not,
-// in words for the log; the place is then to be cancelled. Every yes wants a
-// Leave. An invalid address (a Unix socket, a wait service) has no share to
-// use up.
-func (g *Gate) Enter(l Limits, now time.Duration, from netip.Addr) (ok bool, reason string) {
-	if from.IsValid() {
-		if l.PerSource > 0 && g.sources[from] >= l.PerSource {
-			return false, "per_source_limit"
+// Enter lets the client in that a place was reserved for, or says why not;
+// the place is then to be cancelled. Every yes wants a Leave. An invalid
+// address (a Unix socket, a wait service) has no share to use up.
+func (g *Gate) Enter(l Limits, now time.Duration, from netip.Addr) Reason {
+	if l.CPSPerSource != (config.Rate{}) && from.IsValid() {
+		if reason := g.meterSource(l.CPSPerSource, now, from); reason != "" {
+			return reason
 		}
-		if l.PerSourcePerMinute > 0 && !g.rate(l.PerSourcePerMinute, now, from) {
-			return false, "per_source_rate"
+	}
+	if l.CPS != (config.Rate{}) && g.cps.over(l.CPS, now) {
+		return CPS
+	}
+	if !l.Queue && l.Instances != 0 && g.running >= l.Instances {
+		return ServiceLimit
+	}
+	if from.IsValid() {
+		if l.PerSource != 0 && g.clients[from] >= l.PerSource {
+			return PerSourceLimit
+		}
+		if l.PerSourcePerMinute != 0 && !g.rate(l.PerSourcePerMinute, now, from) {
+			return PerSourceRate
 		}
 		// Counted even without a limit: a reload may set one while they run.
-		if g.sources == nil {
-			g.sources = map[netip.Addr]int{}
+		if g.clients == nil {
+			g.clients = map[netip.Addr]int{}
 		}
-		g.sources[from]++
+		g.clients[from]++
 	}
 	if g.starts == 0 {
 		g.since = now
@@ -109,22 +165,68 @@ func (g *Gate) Enter(l Limits, now time.Duration, from netip.Addr) (ok bool, rea
 	g.reserved--
 	g.starts++
 	g.running++
-	return true, ""
+	return ""
 }
 
 // Leave takes back what Enter counted as running.
 func (g *Gate) Leave(from netip.Addr) {
 	g.running--
-	if n := g.sources[from]; n > 1 {
-		g.sources[from] = n - 1
+	if n := g.clients[from]; n > 1 {
+		g.clients[from] = n - 1
 	} else if n == 1 {
-		delete(g.sources, from)
+		delete(g.clients, from)
 	}
 }
 
 // Forgive forgets the starts, so that a service that was resting begins
-// anew.
-func (g *Gate) Forgive() { g.starts = 0 }
+// anew. What runs goes on being counted.
+func (g *Gate) Forgive() { g.starts, g.cps = 0, meter{} }
+
+// meterSource counts a start of one client. Who comes too often is kept out
+// for the pause, and nobody else is.
+func (g *Gate) meterSource(r config.Rate, now time.Duration, from netip.Addr) Reason {
+	m, known := g.sources[from]
+	if m.paused > now {
+		return Paused
+	}
+	if m.paused > 0 {
+		m = meter{}
+	}
+	if !known && len(g.sources) >= maxSources {
+		g.forgetMeters(r, now)
+	}
+	reason := Reason("")
+	if m.over(r, now) {
+		m.paused = now + r.Pause
+		reason = PerSourceCPS
+	}
+	if g.sources == nil {
+		g.sources = meters{}
+	}
+	g.sources[from] = m
+	return reason
+}
+
+// forgetMeters makes room: the windows that are over, and if that is not
+// enough, any quarter of those that are not kept out.
+func (g *Gate) forgetMeters(r config.Rate, now time.Duration) {
+	for a, m := range g.sources {
+		if m.paused <= now && now-m.since > time.Duration(r.Max)*time.Second {
+			delete(g.sources, a)
+		}
+	}
+	for a, m := range g.sources {
+		if len(g.sources) < maxSources*3/4 {
+			return
+		}
+		if m.paused <= now {
+			delete(g.sources, a)
+		}
+	}
+	if len(g.sources) >= maxSources {
+		clear(g.sources)
+	}
+}
 
 // rate counts a start of one client.
 func (g *Gate) rate(limit int, now time.Duration, from netip.Addr) bool {

@@ -10,7 +10,7 @@ var client, other = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0
 
 func TestInstances(t *testing.T) {
 	var g Gate
-	l := Limits{Instances: 2}
+	l := Limits{Instances: 2, Queue: true}
 	for i, want := range []Verdict{Yes, Yes, Full, Full} {
 		if got := g.Reserve(l, 0); got != want {
 			t.Errorf("start %d: %v", i, got)
@@ -74,11 +74,11 @@ func TestPerSource(t *testing.T) {
 	l := Limits{PerSource: 1}
 	enter := func(a netip.Addr, now time.Duration) bool {
 		g.Reserve(l, now)
-		ok, _ := g.Enter(l, now, a)
-		if !ok {
+		reason := g.Enter(l, now, a)
+		if reason != "" {
 			g.Cancel()
 		}
-		return ok
+		return reason == ""
 	}
 	if !enter(client, 0) || enter(client, 0) || !enter(other, 0) {
 		t.Error("one at once for each client")
@@ -98,8 +98,7 @@ func TestPerSourceRate(t *testing.T) {
 	var g Gate
 	l := Limits{PerSourcePerMinute: 2}
 	enter := func(a netip.Addr, now time.Duration) bool {
-		ok, _ := g.Enter(l, now, a)
-		return ok
+		return g.Enter(l, now, a) == ""
 	}
 	if !enter(client, 0) || !enter(client, time.Second) || enter(client, time.Minute) || !enter(other, time.Minute) {
 		t.Error("two in a minute for each client")
@@ -116,7 +115,7 @@ func TestRatesBounded(t *testing.T) {
 	l := Limits{PerSourcePerMinute: 1}
 	a := netip.MustParseAddr("2001:db8::")
 	for range 3 * maxSources {
-		if ok, _ := g.Enter(l, 0, a); !ok {
+		if reason := g.Enter(l, 0, a); reason != "" {
 			t.Fatalf("%v is refused", a)
 		}
 		g.Leave(a)
@@ -125,7 +124,7 @@ func TestRatesBounded(t *testing.T) {
 	if n := len(g.rates); n > maxSources || n < maxSources/2 {
 		t.Errorf("%d entries", n)
 	}
-	if len(g.sources) != 0 {
-		t.Errorf("%d clients counted as running", len(g.sources))
+	if len(g.clients) != 0 {
+		t.Errorf("%d clients counted as running", len(g.clients))
 	}
 }

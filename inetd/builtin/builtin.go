@@ -28,6 +28,7 @@ const (
 	Close                 // close the connection
 	Drain                 // all is said: carry on with NewDrain
 	Start                 // tcpmux has the name of a service
+	Told                  // NewTell has said all
 )
 
 // A Stream serves one TCP connection.
@@ -54,6 +55,23 @@ func NewStream(name string) Stream {
 		return &Mux{}
 	}
 	return nil
+}
+
+// NewTell gives a server that says something, and is done when the kernel
+// has all of it.
+func NewTell(text []byte) Stream { return &tell{text} }
+
+type tell struct{ left []byte }
+
+func (t *tell) Ready(fd int, _ []byte) Next {
+	n, ok := send(fd, t.left)
+	if !ok {
+		return Close
+	}
+	if t.left = t.left[n:]; len(t.left) > 0 {
+		return Write
+	}
+	return Told
 }
 
 // NewDrain gives a server that ends a connection whose client may still be

@@ -44,7 +44,7 @@ var LoopPorts = []uint16{0, 7, 13, 17, 19, 37}
 // Serve answers what waits at a socket, up to some hundred datagrams. more
 // tells that there may be more. refused says whether a source port is one
 // not to be answered.
-func (d *Datagrams) Serve(fd int, service string, refused func(port uint16) bool) (more bool) {
+func (d *Datagrams) Serve(fd int, service string, refused func(netip.AddrPort) bool) (more bool) {
 	if d.memory == nil {
 		// The kernel touches only the pages that it fills, so this is far
 		// less than it looks unless somebody sends long datagrams.
@@ -96,10 +96,10 @@ func (d *Datagrams) receive(fd int) int {
 }
 
 // answer makes the i-th question's answer the k-th to be sent, if it has one.
-func (d *Datagrams) answer(i, k int, service string, refused func(uint16) bool) bool {
+func (d *Datagrams) answer(i, k int, service string, refused func(netip.AddrPort) bool) bool {
 	h := &d.in[i].hdr
 	from, ok := d.source(i)
-	if !ok || !Answerable(from) || refused(from.Port()) {
+	if !ok || !Answerable(from) || refused(from) {
 		return false
 	}
 	if !localInfo(d.infos[i][:h.Controllen]) {

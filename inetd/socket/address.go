@@ -27,12 +27,16 @@ type Address struct {
 	Mapped  bool           // IPv6 that takes IPv4 as well
 	Proto   int            // of a raw socket
 	Path    string         // of a Unix socket
+	Name    string         // Network "systemd": what systemd calls it; it has no address yet
 }
 
 // String gives the address as the logs have it: "tcp 127.0.0.1:7".
 func (a Address) String() string {
-	if a.Network == "unix" {
+	switch a.Network {
+	case "unix":
 		return "unix " + a.Path
+	case "systemd":
+		return "systemd " + a.Name
 	}
 	return a.Network + " " + a.Addr.String()
 }
@@ -49,7 +53,8 @@ const lookupLimit = 5 * time.Second
 // family, or for each address that its name has.
 func Resolve(l config.Listen, t config.SocketType) ([]Address, error) {
 	a := Address{Network: l.Network, Type: t, Proto: l.Proto, Path: l.Path}
-	if l.Network == "unix" {
+	if l.Network == "unix" || l.Network == "systemd" {
+		a.Name = l.Host
 		return []Address{a}, nil
 	}
 	hosts, err := lookup(l.Host, l.Family)

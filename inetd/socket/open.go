@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 
@@ -12,9 +13,11 @@ import (
 
 // Options are how a socket is opened. Zero values leave the kernel's own.
 type Options struct {
-	Backlog       int // of listen(2); the kernel caps it at net.core.somaxconn
-	SendBuffer    int // bytes
-	ReceiveBuffer int // bytes
+	Backlog       int  // of listen(2); the kernel caps it at net.core.somaxconn
+	SendBuffer    int  // bytes
+	ReceiveBuffer int  // bytes
+	NoDelay       bool // TCP_NODELAY, which connections inherit
+	KeepAlive     bool // SO_KEEPALIVE likewise
 
 	Mode     fs.FileMode // of a Unix socket's file
 	UID, GID int         // of a Unix socket's file; -1: as it comes
@@ -81,6 +84,11 @@ func Open(a Address, o Options) (fd int, err error) {
 	} else {
 		err = unix.Bind(fd, sa)
 	}
+	if err == nil {
+		if err = join(fd, a); err != nil {
+			step = "join"
+		}
+	}
 	if err == nil && Accepts(a.Type) {
 		step = "listen"
 		err = unix.Listen(fd, o.Backlog)
@@ -107,12 +115,35 @@ func prepare(fd int, a Address, o Options) error {
 	if o.ReceiveBuffer > 0 {
 		list = append(list, option{unix.SOL_SOCKET, unix.SO_RCVBUF, o.ReceiveBuffer})
 	}
+	if o.NoDelay && a.Network == "tcp" {
+		list = append(list, option{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1})
+	}
+	if o.KeepAlive && a.Network == "tcp" {
+		list = append(list, option{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1})
+	}
 	for _, opt := range list {
 		if err := unix.SetsockoptInt(fd, opt.level, opt.name, opt.value); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// join makes a UDP socket that is bound to a multicast address a member of
+// its group, on the interface that the routes name.
+func join(fd int, a Address) error {
+	group := a.Addr.Addr()
+	if a.Network != "udp" || !group.IsMulticast() {
+		return nil
+	}
+	if group.Is4() {
+		return unix.SetsockoptIPMreq(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, &unix.IPMreq{Multiaddr: group.As4()})
+	}
+	m := &unix.IPv6Mreq{Multiaddr: group.As16()}
+	if i, err := net.InterfaceByName(group.Zone()); err == nil {
+		m.Interface = uint32(i.Index)
+	}
+	return unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, m)
 }
 
 // bindUnix binds a Unix socket. A file that is there already is removed only
@@ -196,14 +227,25 @@ func (id Identity) Permit(path string, o Options) error {
 	return os.Chmod(pinned, o.Mode)
 }
 
-// Adjust gives a socket that is open already the buffers of the options.
-func Adjust(fd int, o Options) {
+// Adjust gives a socket that is open already what the options say.
+func Adjust(fd int, a Address, o Options) {
+	if a.Network == "tcp" {
+		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, toInt(o.NoDelay))
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, toInt(o.KeepAlive))
+	}
 	if o.SendBuffer > 0 {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, o.SendBuffer)
 	}
 	if o.ReceiveBuffer > 0 {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, o.ReceiveBuffer)
 	}
+}
+
+func toInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // Remove removes the socket's file, if it is still the one it was.

@@ -102,6 +102,49 @@ func (c *Children[T]) Each(f func(pid int, tag T)) {
 	}
 }
 
+// Kill sends a signal to a running program and its process group, if it is
+// still the one that the caller means.
+func (c *Children[T]) Kill(pid int, sig unix.Signal, same func(T) bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one, ok := c.live[pid]
+	if !ok || !same(one.tag) {
+		return false
+	}
+	if unix.Kill(-pid, sig) != nil { // it has left its group
+		unix.Kill(pid, sig)
+	}
+	return true
+}
+
+// Quiet tells for how long nothing has come or gone over the TCP connection
+// that a running program has as its descriptor 0. It is not known, and ok is
+// false, where the program has closed that, or the kernel does not let us
+// look (before Linux 5.6).
+func (c *Children[T]) Quiet(pid int, same func(T) bool) (d time.Duration, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one, known := c.live[pid]
+	if !known || !same(one.tag) || one.pidfd < 0 {
+		return 0, false
+	}
+	fd, err := unix.PidfdGetfd(one.pidfd, 0, 0)
+	if err != nil {
+		return 0, false
+	}
+	defer unix.Close(fd)
+	return Quiet(fd)
+}
+
+// Quiet tells for how long nothing has come or gone over a TCP connection.
+func Quiet(fd int) (d time.Duration, ok bool) {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0, false
+	}
+	return time.Duration(min(info.Last_data_sent, info.Last_data_recv)) * time.Millisecond, true
+}
+
 // breath is how long exits gather after some were collected. The first one
 // behind a silence is seen at once; to wake up for each of ten thousand in a
 // second would cost a tenth of the host.

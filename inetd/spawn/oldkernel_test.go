@@ -33,7 +33,7 @@ func TestOldKernel(t *testing.T) {
 
 // What the world says is what the program sees.
 func TestWorldSteps(t *testing.T) {
-	umask := uint8(0o27)
+	umask := uint16(0o27)
 	w := &World{Umask: &umask, Nice: 3, Dir: "/usr", NoNewPrivs: true, Session: true,
 		Rlimits: []Rlimit{{unix.RLIMIT_CORE, 0, 0}, {unix.RLIMIT_NOFILE, 99, 100}}}
 	out, _, err := run(t, w, "/bin/sh", "sh", "-c",

@@ -36,12 +36,12 @@ type World struct {
 	Env        *Env     // a start adds the connection's own; nil: nothing else
 	User       *Account // nil: the daemon's own user
 	Rlimits    []Rlimit
-	Nice       int    // added to the daemon's own; negative needs root
-	Umask      *uint8 // nil: the daemon's own
-	Session    bool   // setsid(2); else a process group of its own
-	Dir        string // working directory; empty: the daemon's
-	Chroot     string // root directory; empty: the daemon's
-	NoNewPrivs bool   // prctl(2), PR_SET_NO_NEW_PRIVS
+	Nice       int     // added to the daemon's own; negative needs root
+	Umask      *uint16 // nil: the daemon's own
+	Session    bool    // setsid(2); else a process group of its own
+	Dir        string  // working directory; empty: the daemon's
+	Chroot     string  // root directory; empty: the daemon's
+	NoNewPrivs bool    // prctl(2), PR_SET_NO_NEW_PRIVS
 
 	steps []step
 }
@@ -129,6 +129,26 @@ func (w *World) Prepare(path string, args []string) (*Image, error) {
 		return nil, fmt.Errorf("arguments of %s: %w", path, err)
 	}
 	return im, nil
+}
+
+// In gives the same program in another world.
+func (im *Image) In(w *World) (*Image, error) {
+	other, err := w.Prepare(im.Path(), nil)
+	if err != nil {
+		return nil, err
+	}
+	other.argv = im.argv
+	return other, nil
+}
+
+// World gives the surroundings of the program.
+func (im *Image) World() *World { return im.world }
+
+// Copy gives a world to be changed before it is used.
+func (w *World) Copy() *World {
+	other := *w
+	other.steps = nil
+	return &other
 }
 
 // Path gives the program.

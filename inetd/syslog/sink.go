@@ -47,18 +47,22 @@ func (stderrSink) write(batch []byte) []byte {
 type journalSink struct{ stderrSink }
 
 func (journalSink) header(_ *Logger, b []byte, p Priority) []byte {
-	return append(strconv.AppendInt(append(b, '<'), int64(p), 10), '>')
+	return append(strconv.AppendInt(append(b, '<'), int64(p.level()), 10), '>')
 }
 
 // socketSink sends each line as a datagram to the syslog daemon (RFC 3164's
 // form, as syslog(3) writes it).
 type socketSink struct {
-	path string
-	fd   int
+	path     string
+	fd       int
+	facility Priority
 }
 
 func (s *socketSink) header(l *Logger, b []byte, p Priority) []byte {
-	b = append(strconv.AppendInt(append(b, '<'), int64(facilityDaemon|p), 10), '>')
+	if p>>3 == 0 {
+		p |= s.facility
+	}
+	b = append(strconv.AppendInt(append(b, '<'), int64(p), 10), '>')
 	return stderrSink{}.header(l, b, p)
 }
 

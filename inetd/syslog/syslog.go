@@ -1,5 +1,5 @@
-// Package syslog writes the daemon's log: to stderr in the foreground, to
-// /dev/log else.
+// Package syslog writes logs: the daemon's to stderr in the foreground, to
+// /dev/log else, and where xinetd.conf says so, those of services to files.
 //
 // Whoever logs never waits. Lines go into a buffer of bounded size, and one
 // goroutine carries them out; what does not fit is counted, and the count is
@@ -10,6 +10,7 @@ package syslog
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -17,19 +18,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Priority is a severity of RFC 5424, section 6.2.1.
+// A Priority is a severity of RFC 5424, section 6.2.1, with a facility above
+// it where that is not the logger's own.
 type Priority int
+
+// PriorityOf gives the priority of a facility and a level by their names in
+// syslog(3); an empty facility is the logger's.
+func PriorityOf(facility, level string) Priority {
+	p := Priority(max(slices.Index(levels, level), 0))
+	if i := slices.Index(facilities, facility); i > 0 {
+		p |= Priority(i << 3)
+	}
+	return p
+}
+
+var (
+	levels     = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
+	facilities = []string{"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+		"", "", "", "", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"}
+)
+
+// level is the severity without the facility.
+func (p Priority) level() Priority { return p & 7 }
 
 // The severities that we use.
 const (
+	Crit    Priority = 2
 	Err     Priority = 3
 	Warning Priority = 4
 	Notice  Priority = 5
 	Info    Priority = 6
 	Debug   Priority = 7
 )
-
-const facilityDaemon = 3 << 3
 
 // limit is how many bytes may wait to be written.
 const limit = 1 << 20
@@ -44,6 +64,7 @@ type Logger struct {
 	idle    sync.Cond // nothing waits and nothing is being written
 	waiting []byte    // records: each ends with a newline
 	writing bool
+	ended   bool
 	lost    int
 	second  int64  // the time that prefix was made for
 	prefix  []byte // of stderr lines: "Nov 23 15:04:05 inetd[812]: "
@@ -57,18 +78,22 @@ type sink interface {
 	header(l *Logger, b []byte, p Priority) []byte
 }
 
-// New gives a logger to stderr, or to syslog.
-func New(ident string, toStderr bool) *Logger {
-	l := &Logger{ident: ident}
-	l.wake.L, l.idle.L = &l.mu, &l.mu
-	switch {
-	case !toStderr:
-		l.out = &socketSink{path: "/dev/log", fd: -1}
-	case isJournal(os.Getenv("JOURNAL_STREAM"), 2):
-		l.out = journalSink{}
-	default:
-		l.out = stderrSink{}
+// New gives a logger to stderr.
+func New(ident string) *Logger {
+	if isJournal(os.Getenv("JOURNAL_STREAM"), 2) {
+		return begin(ident, journalSink{})
 	}
+	return begin(ident, stderrSink{})
+}
+
+// ToDaemon gives a logger to the syslog daemon, with a facility by its name.
+func ToDaemon(ident, facility string) *Logger {
+	return begin(ident, &socketSink{path: "/dev/log", fd: -1, facility: PriorityOf(facility, "emerg")})
+}
+
+func begin(ident string, out sink) *Logger {
+	l := &Logger{ident: ident, out: out}
+	l.wake.L, l.idle.L = &l.mu, &l.mu
 	go l.carry()
 	return l
 }
@@ -82,6 +107,9 @@ func (l *Logger) Printf(p Priority, format string, args ...any) {
 func (l *Logger) Write(p Priority, text []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
 	if len(l.waiting)+len(text) > limit {
 		l.lost++
 		return
@@ -128,6 +156,15 @@ func (l *Logger) Flush() {
 	}
 }
 
+// Close ends the logger when what waits has been written. Lines that come
+// later are lost.
+func (l *Logger) Close() {
+	l.mu.Lock()
+	l.ended = true
+	l.wake.Signal()
+	l.mu.Unlock()
+}
+
 // breath is how long lines gather after a batch was written. The first line
 // behind a silence goes out at once; at ten thousand lines a second a write
 // for each would cost a tenth of the host.
@@ -142,6 +179,11 @@ func (l *Logger) carry() {
 	for {
 		for len(l.waiting) == 0 {
 			l.idle.Broadcast()
+			if l.ended {
+				l.mu.Unlock()
+				l.out.write(nil)
+				return
+			}
 			l.wake.Wait()
 		}
 		l.writing = true

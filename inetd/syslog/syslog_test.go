@@ -14,10 +14,7 @@ import (
 const patience = 30 * time.Second
 
 func toSocket(path string) *Logger {
-	l := &Logger{ident: "inetd", out: &socketSink{path: path, fd: -1}}
-	l.wake.L, l.idle.L = &l.mu, &l.mu
-	go l.carry()
-	return l
+	return begin("inetd", &socketSink{path: path, fd: -1, facility: PriorityOf("daemon", "emerg")})
 }
 
 func listen(t *testing.T, path string) *net.UnixConn {

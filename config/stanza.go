@@ -1,0 +1,272 @@
+package config
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// A word is one value of a setting.
+type word struct {
+	text string
+	at   Place
+}
+
+// A setting is an attribute with its values, as a stanza has it.
+type setting struct {
+	name  string
+	op    string // "=", "+=", "-="
+	words []word
+	at    Place
+	bad   *bad // it could not be read at all
+}
+
+// A stanza is a service as xinetd.conf and TOML describe one, before anybody
+// has asked what its settings mean. The settings stand in the order of the
+// file; what the defaults say stands before them.
+type stanza struct {
+	name     string
+	at       Place
+	settings []setting
+	comments map[string][]string
+}
+
+// merge makes one setting of all that a stanza says of an attribute, with
+// what the defaults say. It gives nil where neither says anything. Lists are
+// changed by = += and -= in turn, and = forgets what the defaults said; of
+// everything else the first counts, as in xinetd.
+func (b *builder) merge(a *attribute, defaults *stanza) *setting {
+	var merged *setting
+	if a.name == "log_on_failure" { // what += adds to: a refusal always tells of whom
+		merged = &setting{name: a.name, op: "=", words: []word{{text: "HOST"}}, at: b.stanza.at}
+	}
+	if defaults != nil && !a.own {
+		for i := range defaults.settings {
+			if s := defaults.settings[i]; s.name == a.name {
+				if s.op == "=" && len(s.words) > 0 {
+					s.op = "+=" // in defaults they are the same
+				}
+				merged = b.apply(a, merged, s, true)
+			}
+		}
+	}
+	inherited := merged
+	if !a.list {
+		merged = nil
+	}
+	for i := range b.stanza.settings {
+		if s := b.stanza.settings[i]; s.name == a.name {
+			merged = b.apply(a, merged, s, false)
+		}
+	}
+	return cmp.Or(merged, inherited)
+}
+
+// apply makes one more line of an attribute count.
+func (b *builder) apply(a *attribute, before *setting, s setting, defaults bool) *setting {
+	switch {
+	case s.bad != nil:
+		return &s
+	case before != nil && before.bad != nil && (s.op != "=" || defaults):
+		return before
+	case !a.list && s.op != "=" && !(defaults && s.op == "+="):
+		s.bad = badf("write =", "%s takes no %s", a.name, s.op)
+		return &s
+	case !a.list && before != nil:
+		if !defaults {
+			b.warn(s.at, "remove one of them", "%s is set already, and the first one counts", a.name)
+		}
+		return before
+	case s.op == "=" || before == nil && s.op == "+=":
+		return &s
+	}
+	next := setting{name: a.name, op: "=", at: s.at}
+	if before != nil {
+		next.words = slices.Clone(before.words)
+	}
+	for _, w := range s.words {
+		same := func(x word) bool { return strings.EqualFold(x.text, w.text) }
+		if s.op == "-=" {
+			next.words = slices.DeleteFunc(next.words, same)
+		} else if !slices.ContainsFunc(next.words, same) {
+			next.words = append(next.words, w)
+		}
+	}
+	return &next
+}
+
+// A builder makes a Service of a stanza.
+type builder struct {
+	o        *Options
+	etc      *etc
+	dialect  Dialect
+	stanza   *stanza
+	s        *Service
+	loose    loose
+	problems []Problem
+}
+
+// loose is what a stanza says about where a service is to be reached, and
+// other things that mean something only together.
+type loose struct {
+	types, flags map[string]bool
+	protocol     string
+	port         int
+	bind         string
+	v6only       bool
+	listen       []word
+	builtin      string
+	waitSet      bool
+	args         []string
+	argsSet      bool
+	cpsSet       bool
+	libwrap      string // yes, no or a name
+	socketUser   string
+	socketGroup  string
+	socketMode   string
+	rpcLow       int
+	rpcTop       int
+	rpcNumber    int
+}
+
+func (b *builder) warn(at Place, hint, format string, args ...any) {
+	p := b.s.problem(at, Warning, hint, format, args...)
+	b.problems = append(b.problems, p)
+}
+
+// build reads a stanza with what the defaults add. It gives nil, and a
+// problem among the builder's, for a service that cannot be.
+func (b *builder) build(defaults *stanza) *Service {
+	b.s = b.fresh()
+	for _, s := range b.stanza.settings { // problems are to call it by its id
+		if s.name == "id" && len(s.words) == 1 {
+			b.s.ID = s.words[0].text
+		}
+	}
+	fail := func(at Place, text *bad) *Service {
+		b.problems = append(b.problems, b.s.problem(at, Error, text.hint, "%s", text.text))
+		return nil
+	}
+	for _, st := range []*stanza{b.stanza, defaults} {
+		if st == nil {
+			continue
+		}
+		for _, s := range st.settings {
+			a := attributes.find(s.name)
+			switch {
+			case a == nil && obsolete[s.name] != "":
+				b.warn(s.at, "remove it", "%s has no effect: %s", s.name, obsolete[s.name])
+			case a == nil:
+				hint := "remove it"
+				near := attributes.nearest(s.name)
+				if near != nil {
+					hint = "write " + near.name + ", or remove it"
+				}
+				if st == b.stanza || near != nil && near.guards && !b.overrides(near) {
+					return fail(s.at, badf(hint, "unknown setting %q", s.name))
+				}
+			}
+		}
+	}
+	for i := range attributes {
+		a := &attributes[i]
+		s := b.merge(a, defaults)
+		if s == nil {
+			continue
+		}
+		if s.bad != nil {
+			return fail(s.at, s.bad)
+		}
+		b.s.written[a.name] = s.at
+		if bad := b.set(a, s); bad != nil {
+			return fail(cmp.Or(badAt(bad, s), s.at), bad)
+		}
+	}
+	if bad := b.finish(); bad != nil {
+		return fail(b.s.Where(bad.setting), bad)
+	}
+	b.s.comments = b.stanza.comments
+	return b.s
+}
+
+// overrides tells whether the service has its own word for a setting, so
+// that what the defaults say of it does not matter.
+func (b *builder) overrides(a *attribute) bool {
+	return slices.ContainsFunc(b.stanza.settings, func(s setting) bool { return s.name == a.name && s.op == "=" })
+}
+
+// badAt gives the word that is at fault, where one is.
+func badAt(bad *bad, s *setting) Place {
+	for _, w := range s.words {
+		if bad.word != "" && w.text == bad.word {
+			return w.at
+		}
+	}
+	return Place{}
+}
+
+// set gives an attribute its values.
+func (b *builder) set(a *attribute, s *setting) *bad {
+	n := len(s.words)
+	if n < a.min || a.max >= 0 && n > a.max {
+		what := "one value"
+		switch {
+		case a.max < 0:
+			what = "at least one value"
+		case a.min != a.max:
+			what = "one to four values"
+		case a.min == 2:
+			what = "two values"
+		}
+		return badf(a.hint, "%s takes %s, not %d", a.name, what, n)
+	}
+	if bad := a.set(b, s.words); bad != nil {
+		if bad.hint == "" {
+			bad.hint = a.hint
+		}
+		return bad
+	}
+	return nil
+}
+
+// texts gives the words alone.
+func texts(words []word) []string {
+	list := make([]string, len(words))
+	for i, w := range words {
+		list[i] = w.text
+	}
+	return list
+}
+
+// distance is how many letters have to be put in, taken out or changed to
+// make one word of another (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			next := diagonal
+			if a[i] != b[j] {
+				next = min(diagonal, row[j], row[j+1]) + 1
+			}
+			diagonal, row[j+1] = row[j+1], next
+		}
+	}
+	return row[len(b)]
+}
+
+// nearest gives the word of a list that was probably meant, or "".
+func nearest(word string, known []string) string {
+	plain := strings.NewReplacer("_", "", "-", "").Replace
+	best, least := "", 3
+	for _, k := range known {
+		if d := min(distance(word, k), distance(plain(word), plain(k))); d < least && d < len(k)/2+1 {
+			best, least = k, d
+		}
+	}
+	return best
+}

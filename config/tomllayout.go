@@ -1,0 +1,166 @@
+package config
+
+import "strings"
+
+// The TOML library tells what a file says, but not where, nor its comments.
+// This file finds both, in a text that the library has read without error:
+// so it only has to know where keys, strings, lists and comments begin and
+// end.
+
+// A tomlLayout is where the keys of a file are, by their path.
+type tomlLayout struct {
+	keys map[string]tomlMark
+}
+
+type tomlMark struct {
+	line, column int
+	comments     []string // the lines before it
+}
+
+type tomlScanner struct {
+	text     string
+	at       int
+	line     int
+	lineAt   int // where the line begins
+	table    []string
+	comments []string
+	layout   *tomlLayout
+}
+
+func scanTOML(text string) *tomlLayout {
+	s := &tomlScanner{text: text, line: 1, layout: &tomlLayout{keys: map[string]tomlMark{}}}
+	for s.at < len(s.text) {
+		switch c := s.text[s.at]; {
+		case c == '\n':
+			s.newline()
+		case c == ' ' || c == '\t' || c == '\r':
+			s.at++
+		case c == '#':
+			s.comments = append(s.comments, strings.TrimSpace(s.rest()))
+		case c == '[':
+			s.header()
+		default:
+			s.assignment()
+		}
+	}
+	return s.layout
+}
+
+func (s *tomlScanner) newline() {
+	s.at++
+	s.line++
+	s.lineAt = s.at
+}
+
+// rest takes the rest of the line, without its end.
+func (s *tomlScanner) rest() string {
+	from := s.at
+	for s.at < len(s.text) && s.text[s.at] != '\n' {
+		s.at++
+	}
+	return s.text[from:s.at]
+}
+
+// header reads [table] or [[table]].
+func (s *tomlScanner) header() {
+	mark := tomlMark{s.line, s.at - s.lineAt + 1, s.comments}
+	s.comments = nil
+	for s.at < len(s.text) && s.text[s.at] == '[' {
+		s.at++
+	}
+	s.table = s.path("]")
+	s.mark(s.table, mark)
+	s.rest()
+}
+
+// assignment reads key = value.
+func (s *tomlScanner) assignment() {
+	mark := tomlMark{s.line, s.at - s.lineAt + 1, s.comments}
+	s.comments = nil
+	path := append(append([]string{}, s.table...), s.path("=")...)
+	s.mark(path, mark)
+	s.at++
+	s.value()
+}
+
+// mark notes where a key is, and the tables that it makes by its dots.
+func (s *tomlScanner) mark(path []string, m tomlMark) {
+	for n := 1; n <= len(path); n++ {
+		key := joinKey(path[:n])
+		if _, known := s.layout.keys[key]; !known {
+			s.layout.keys[key] = m
+		}
+	}
+}
+
+// path reads the parts of a dotted key up to its end.
+func (s *tomlScanner) path(end string) []string {
+	var path []string
+	part := ""
+	for s.at < len(s.text) && s.text[s.at] != '\n' && !strings.HasPrefix(s.text[s.at:], end) {
+		switch c := s.text[s.at]; c {
+		case '"', '\'':
+			part += s.quoted()
+			continue
+		case '.':
+			path, part = append(path, part), ""
+		case ' ', '\t':
+		default:
+			part += string(c)
+		}
+		s.at++
+	}
+	return append(path, part)
+}
+
+// quoted takes a string of any of TOML's four kinds.
+func (s *tomlScanner) quoted() string {
+	quote := s.text[s.at : s.at+1]
+	if long := strings.Repeat(quote, 3); strings.HasPrefix(s.text[s.at:], long) {
+		quote = long
+	}
+	s.at += len(quote)
+	from := s.at
+	for s.at < len(s.text) && !strings.HasPrefix(s.text[s.at:], quote) {
+		switch {
+		case s.text[s.at] == '\\' && quote[0] == '"' && s.at+1 < len(s.text) && s.text[s.at+1] != '\n':
+			s.at += 2
+		case s.text[s.at] == '\n':
+			s.newline()
+		default:
+			s.at++
+		}
+	}
+	text := s.text[from:min(s.at, len(s.text))]
+	s.at = min(s.at+len(quote), len(s.text))
+	for len(quote) == 3 && s.at < len(s.text) && s.text[s.at] == quote[0] { // """" ends with a quote of its own
+		s.at++
+	}
+	return text
+}
+
+// value passes over a value, and its comments, to the end of its line.
+func (s *tomlScanner) value() {
+	depth := 0
+	for s.at < len(s.text) {
+		switch c := s.text[s.at]; c {
+		case '"', '\'':
+			s.quoted()
+			continue
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth--
+		case '#':
+			s.comments = append(s.comments, strings.TrimSpace(s.rest())) // of the next key, as nobody else's
+			continue
+		case '\n':
+			s.newline()
+			if depth <= 0 {
+				return
+			}
+			continue
+		}
+		s.at++
+	}
+}

@@ -1,0 +1,222 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A Loss is a setting that a dialect cannot say.
+type Loss struct {
+	At      Place
+	Service string
+	Setting string // "only_from = 192.0.2.0/24"
+}
+
+// String gives it in one line.
+func (l Loss) String() string { return l.At.String() + ": " + l.Service + ": " + l.Setting }
+
+// Write writes services in a dialect. What that cannot say is among the
+// losses: it is found by reading what was written and comparing.
+func Write(d Dialect, services []*Service, o Options) (text string, lost []Loss) {
+	o.LogStarts, o.Libwrap, o.Address = false, false, ""
+	o.PerMinute, o.Instances, o.PerSource, o.PerSourcePerMinute = 0, 0, 0, 0
+	w := &writer{d: d, o: &o, etc: readEtc(o)}
+	for _, s := range services {
+		if s.Dialect == Inetd && d != Inetd {
+			s = w.neutral(s)
+		}
+		w.service(s)
+	}
+	return w.b.String(), w.lost
+}
+
+type writer struct {
+	d    Dialect
+	o    *Options
+	etc  *etc
+	b    strings.Builder
+	keys map[string]bool // of TOML's tables
+	lost []Loss
+}
+
+// neutral takes from a service of an inetd.conf what its file does not say:
+// how the daemon logs, and what becomes of clients over a limit that there is
+// not, is as usual in the dialect that is written.
+func (w *writer) neutral(s *Service) *Service {
+	usual := w.fresh(s)
+	n := *s
+	n.LogOnSuccess, n.LogOnFailure, n.PassEnv = usual.LogOnSuccess, usual.LogOnFailure, usual.PassEnv
+	n.CPS = usual.CPS
+	if n.Instances == 0 {
+		n.Queue = usual.Queue
+	}
+	return &n
+}
+
+// fresh gives what a service of the dialect is that says nothing.
+func (w *writer) fresh(s *Service) *Service {
+	b := &builder{o: w.o, etc: w.etc, dialect: w.d, stanza: &stanza{name: s.Name}}
+	usual := b.fresh()
+	if w.d == TOML && s.Wait {
+		usual.CPS = loopGuard
+	}
+	return usual
+}
+
+// service writes one service and notes what the dialect lost of it.
+func (w *writer) service(s *Service) {
+	var one string
+	switch w.d {
+	case Xinetd:
+		one = w.xinetd(s)
+	case TOML:
+		one = w.toml(s)
+	default:
+		one = w.inetd(s)
+	}
+	o := *w.o
+	o.Dialect = w.d
+	again, problems := Read("", one, o)
+	again = slices.DeleteFunc(again, func(a *Service) bool { return a == nil })
+	if len(again) != 1 {
+		what := "the whole service"
+		if len(again) > 1 {
+			what = fmt.Sprintf("one service for %d places: there are %d now", len(again), len(again))
+		} else if len(problems) > 0 {
+			what += ": " + problems[0].Text
+		}
+		w.lost = append(w.lost, Loss{s.At, s.ID, what})
+	}
+	if len(again) == 0 {
+		one = commented(one)
+	} else {
+		w.compare(s, again[0])
+	}
+	if w.b.Len() > 0 && w.d != Inetd {
+		w.b.WriteString("\n")
+	}
+	w.b.WriteString(one)
+}
+
+// commented makes a comment of a text.
+func commented(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString("# " + line)
+	}
+	return b.String()
+}
+
+// compare notes the settings that are others than they were. What was not
+// written but is a habit of the old dialect counts where somebody could come
+// in, or too much, because of it.
+func (w *writer) compare(s, again *Service) {
+	for i := range attributes {
+		a := &attributes[i]
+		if a.get == nil {
+			continue
+		}
+		before, after := a.get(s), a.get(again)
+		if slices.Equal(before, after) && (before == nil) == (after == nil) {
+			continue
+		}
+		_, written := s.written[a.name]
+		if !written && s.Dialect != Inetd && !a.guards && a.name != "groups" {
+			continue
+		}
+		w.lost = append(w.lost, Loss{s.Where(a.name), s.ID, a.name + " = " + strings.Join(before, " ")})
+	}
+	for _, f := range []struct {
+		what          string
+		before, after any
+	}{
+		{"NORETRY", s.NoRetry, again.NoRetry}, {"IDONLY", s.IDOnly, again.IDOnly}, {"SENSOR", s.Sensor, again.Sensor},
+		{"NODELAY", s.NoDelay, again.NoDelay}, {"KEEPALIVE", s.KeepAlive, again.KeepAlive},
+	} {
+		if f.before != f.after {
+			w.lost = append(w.lost, Loss{s.Where("flags"), s.ID, "flags = " + f.what})
+		}
+	}
+	if !reflect.DeepEqual(s.Listen, again.Listen) && len(s.Listen) == len(again.Listen) {
+		w.lost = append(w.lost, Loss{s.At, s.ID, fmt.Sprintf("listen = %v", s.Listen)})
+	}
+}
+
+// An item is a setting to be written.
+type item struct {
+	name   string
+	kind   kind
+	values []string
+}
+
+// items gives the settings of a service that differ from what its dialect
+// takes for granted.
+func (w *writer) items(s *Service) []item {
+	usual := w.fresh(s)
+	var list []item
+	for i := range attributes {
+		a := &attributes[i]
+		if a.get == nil {
+			continue
+		}
+		values, before := a.get(s), a.get(usual)
+		if a.name == "server_args" && s.nameInArgs() && w.d == TOML {
+			values = s.Args
+		}
+		if a.name == "libwrap" && w.d == Xinetd && s.Libwrap == "" {
+			continue // NOLIBWRAP
+		}
+		if a.name == "libwrap" && w.d == Xinetd && s.Libwrap == s.daemonName() {
+			continue
+		}
+		if values == nil || slices.Equal(values, before) && before != nil {
+			continue
+		}
+		list = append(list, item{a.name, a.kind, values})
+	}
+	return list
+}
+
+// flagsOf gives the flags of a service.
+func (s *Service) flagsOf(d Dialect) []string {
+	var flags []string
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"NAMEINARGS", s.nameInArgs()}, {"NORETRY", s.NoRetry}, {"IDONLY", s.IDOnly}, {"SENSOR", s.Sensor},
+		{"NODELAY", s.NoDelay}, {"KEEPALIVE", s.KeepAlive}, {"NOLIBWRAP", d == Xinetd && s.Libwrap == "" && (!s.Wait || s.SocketType == Dgram)},
+	} {
+		if f.set {
+			flags = append(flags, f.name)
+		}
+	}
+	return flags
+}
+
+// listenText gives a listener as listen has it in TOML.
+func listenText(l Listen) string {
+	host := l.Host
+	switch l.Network {
+	case "unix", "systemd":
+		return l.String()
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	suffix := [...]string{Both: "", IPv4: "4", IPv6: "6", Mapped: "46"}[l.Family]
+	probe := Listen{Host: l.Host}
+	if bad := literalFamily(&probe); bad == nil && probe.Family == l.Family {
+		suffix = "" // the address says it
+	}
+	if l.Network != "tcp" && l.Network != "udp" {
+		return l.Network + ":" + host + "*"[:1-min(1, len(host))]
+	}
+	if host != "" {
+		host += ":"
+	}
+	return l.Network + suffix + ":" + host + strconv.Itoa(l.Port)
+}

@@ -1,0 +1,415 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// ReadXinetd reads an xinetd.conf with all that it includes, as xinetd.conf(5)
+// describes it. What is wrong with a service costs that service; what is
+// wrong with the defaults costs the services that would have had it, lest
+// they be open to everybody.
+//
+// Other than in xinetd, defaults count wherever they stand, no blank is
+// wanted before an operator, and a value that begins with a quote runs to
+// the next one.
+func ReadXinetd(file, text string, o Options) ([]*Service, []Problem) {
+	r := &xinetdReader{o: &o, etc: readEtc(o)}
+	r.read(file, text)
+	return r.services(), r.problems
+}
+
+type xinetdReader struct {
+	o        *Options
+	etc      *etc
+	inside   []string // the files that are being read, outermost first
+	defaults *stanza
+	stanzas  []*stanza
+	enabled  *[]word // ids; nil: all
+	disabled []word
+	problems []Problem
+}
+
+func (r *xinetdReader) report(at Place, sev Severity, service string, hint, text string) {
+	r.problems = append(r.problems, Problem{Place: at, Severity: sev, Service: service, Text: text, Hint: hint})
+}
+
+// maxIncludes is how deep files may include each other.
+const maxIncludes = 16
+
+// read reads one file.
+func (r *xinetdReader) read(file, text string) {
+	r.inside = append(r.inside, file)
+	defer func() { r.inside = r.inside[:len(r.inside)-1] }()
+	f := &xinetdFile{r: r, name: file, lines: strings.Split(text, "\n")}
+	for {
+		words, ok := f.next()
+		if !ok {
+			break
+		}
+		f.entry(words)
+	}
+}
+
+// An xinetdFile is a file while it is being read.
+type xinetdFile struct {
+	r        *xinetdReader
+	name     string
+	lines    []string
+	number   int // of the current line, from 1
+	comments []string
+}
+
+func (f *xinetdFile) place() Place { return Place{File: f.name, Line: f.number} }
+
+// next gives the words of the next line that has any.
+func (f *xinetdFile) next() ([]word, bool) {
+	for f.number < len(f.lines) {
+		line := strings.TrimSpace(f.lines[f.number])
+		f.number++
+		if line == "" {
+			continue
+		}
+		if line[0] == '#' {
+			f.comments = append(f.comments, line)
+			continue
+		}
+		return f.words(), true
+	}
+	return nil, false
+}
+
+// words cuts the current line at its blanks.
+func (f *xinetdFile) words() []word {
+	line := strings.TrimSuffix(f.lines[f.number-1], "\r")
+	var words []word
+	for at := 0; ; {
+		for at < len(line) && (line[at] == ' ' || line[at] == '\t') {
+			at++
+		}
+		if at == len(line) {
+			return words
+		}
+		w := word{at: Place{f.name, f.number, at + 1}}
+		if line[at] == '"' || line[at] == '\'' {
+			if text, rest, ok := unquote(line[at:]); ok {
+				w.text = text
+				words = append(words, w)
+				at = len(line) - len(rest)
+				continue
+			}
+		}
+		end := strings.IndexAny(line[at:], " \t")
+		if end < 0 {
+			end = len(line) - at
+		}
+		w.text = line[at : at+end]
+		words = append(words, w)
+		at += end
+	}
+}
+
+// entry reads what begins at a line: a service, the defaults, an include.
+func (f *xinetdFile) entry(words []word) {
+	what := strings.ToLower(words[0].text)
+	brace := len(words) > 1 && words[len(words)-1].text == "{" // xinetd wants it on a line of its own
+	if brace {
+		words = words[:len(words)-1]
+	}
+	switch {
+	case what == "defaults" && len(words) == 1:
+		f.stanza("", brace)
+	case what == "service" && len(words) >= 2:
+		f.stanza(words[1].text, brace)
+	case what == "include" && len(words) >= 2 && !brace:
+		f.include(f.beside(words[1].text))
+	case what == "includedir" && len(words) >= 2 && !brace:
+		f.includeDir(f.beside(words[1].text))
+	default:
+		f.r.report(words[0].at, Error, "", "write service NAME, defaults, include FILE or includedir FOLDER", "this is no entry")
+		if brace {
+			f.skip()
+		}
+	}
+	f.comments = nil
+}
+
+// skip passes over the rest of an entry.
+func (f *xinetdFile) skip() {
+	for {
+		words, ok := f.next()
+		if !ok || words[0].text == "}" {
+			return
+		}
+	}
+}
+
+// stanza reads a service, or the defaults where it has no name.
+func (f *xinetdFile) stanza(name string, brace bool) {
+	st := &stanza{name: name, at: f.place(), comments: map[string][]string{}}
+	if f.comments != nil {
+		st.comments[""], f.comments = f.comments, nil
+	}
+	if !brace {
+		before := f.number
+		if words, ok := f.next(); !ok || words[0].text != "{" {
+			f.r.report(st.at, Error, name, "write a line with { behind it", "the entry has no {")
+			f.number = before // it may be the next entry
+			return
+		}
+	}
+	off := f.disabled()
+	closed := false
+	var wrong *Problem
+	for !closed {
+		words, ok := f.next()
+		if !ok {
+			break
+		}
+		if closed = words[0].text == "}"; closed {
+			break
+		}
+		s := settingOf(words)
+		if f.comments != nil {
+			st.comments[s.name], f.comments = append(st.comments[s.name], f.comments...), nil
+		}
+		if s.bad != nil && wrong == nil {
+			wrong = &Problem{Place: s.at, Severity: Error, Service: name, Text: s.bad.text, Hint: s.bad.hint}
+		}
+		st.settings = append(st.settings, s)
+	}
+	if f.comments != nil {
+		st.comments["}"], f.comments = f.comments, nil
+	}
+	if !closed && !off {
+		f.r.report(st.at, Error, name, "write a line with } behind it", "the entry has no }")
+	}
+	f.r.add(st, off, closed, wrong)
+}
+
+// disabled tells whether the entry that begins here says disable = yes.
+// Nobody looks at the rest of it then: packages leave such entries for
+// programs that are not there.
+func (f *xinetdFile) disabled() bool {
+	here, kept := f.number, f.comments
+	defer func() { f.number, f.comments = here, kept }()
+	for {
+		words, ok := f.next()
+		if !ok || words[0].text == "}" {
+			return false
+		}
+		if s := settingOf(words); s.name == "disable" && len(s.words) == 1 && strings.EqualFold(s.words[0].text, "yes") {
+			return true
+		}
+	}
+}
+
+// add takes a stanza that was read.
+func (r *xinetdReader) add(st *stanza, off, closed bool, wrong *Problem) {
+	switch {
+	case off:
+	case st.name == "":
+		if r.defaults != nil {
+			r.report(st.at, Warning, "", "put them together", "there are defaults at "+r.defaults.at.String()+" already, and only the first ones count")
+			return
+		}
+		r.takeLists(st)
+		r.defaults = st
+	case wrong != nil:
+		r.problems = append(r.problems, *wrong)
+	case closed:
+		st.settings = slices.DeleteFunc(st.settings, func(s setting) bool { return s.name == "disable" && r.isNo(s) })
+		r.stanzas = append(r.stanzas, st)
+	}
+}
+
+func (r *xinetdReader) isNo(s setting) bool {
+	return len(s.words) == 1 && strings.EqualFold(s.words[0].text, "no")
+}
+
+// takeLists takes enabled and disabled out of the defaults, and what xinetd
+// does not take from them.
+func (r *xinetdReader) takeLists(st *stanza) {
+	st.settings = slices.DeleteFunc(st.settings, func(s setting) bool {
+		a := attributes.find(s.name)
+		switch {
+		case s.name == "enabled" && s.bad == nil:
+			r.enabled = r.joined(s.words)
+		case s.name == "disabled" && s.bad == nil:
+			r.disabled = append(r.disabled, s.words...)
+		case a != nil && a.own:
+			r.report(s.at, Warning, "", "write it in each service", s.name+" in defaults has no effect")
+		case a == nil && obsolete[s.name] == "":
+			if near := attributes.nearest(s.name); near == nil || !near.guards {
+				r.report(s.at, Warning, "", "remove it", `unknown setting "`+s.name+`" in defaults has no effect`)
+				return true
+			}
+			return false
+		default:
+			return false
+		}
+		return true
+	})
+}
+
+// joined gives the list of enabled ids with more of them.
+func (r *xinetdReader) joined(more []word) *[]word {
+	list := slices.Clone(more)
+	if r.enabled != nil {
+		list = append(*r.enabled, more...)
+	}
+	return &list
+}
+
+// settingOf reads a line of an entry: a name, an operator, values. xinetd
+// wants blanks before the operator; here they may be missing.
+func settingOf(words []word) setting {
+	first := words[0]
+	s := setting{at: first.at}
+	name, values, joined := strings.Cut(first.text, "=")
+	rest := words[1:]
+	s.op = "="
+	switch {
+	case joined:
+		if n := strings.TrimRight(name, "+-"); len(n)+1 == len(name) {
+			s.op = name[len(n):] + "="
+			name = n
+		}
+		if values != "" {
+			rest = append([]word{{values, Place{first.at.File, first.at.Line, first.at.Column + len(first.text) - len(values)}}}, rest...)
+		}
+	case len(rest) > 0:
+		op := rest[0].text
+		for _, known := range []string{"+=", "-=", "="} {
+			if value, ok := strings.CutPrefix(op, known); ok {
+				s.op, rest, joined = known, rest[1:], true
+				if value != "" {
+					at := words[1].at
+					at.Column += len(known)
+					rest = append([]word{{value, at}}, rest...)
+				}
+				break
+			}
+		}
+	}
+	s.name = canonical(name)
+	s.words = rest
+	if !joined || s.name == "" {
+		s.bad = badf("write it as: name = value", "this line of the entry has no operator")
+	}
+	return s
+}
+
+// canonical gives the name that a setting has in the table.
+func canonical(name string) string {
+	name = strings.ToLower(name)
+	if other := synonyms[name]; other != "" {
+		return other
+	}
+	return name
+}
+
+// beside gives the path of what a file names: relative ones begin where that
+// is.
+func (f *xinetdFile) beside(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(f.name), path)
+}
+
+// include reads another file, as if it were a new one.
+func (f *xinetdFile) include(path string) {
+	at := f.place()
+	if slices.Contains(f.r.inside, path) || len(f.r.inside) >= maxIncludes {
+		f.r.report(at, Error, "", "remove the include", path+" is included by itself, or too deep")
+		return
+	}
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("not a file")}
+	}
+	var text []byte
+	if err == nil {
+		text, err = os.ReadFile(path)
+	}
+	if err != nil {
+		f.r.report(at, Error, "", "correct the path, or remove the include", err.Error())
+		return
+	}
+	f.r.read(path, string(text))
+}
+
+// includeDir reads the files of a folder in the order of their names' bytes.
+// As in xinetd, names with a dot or with ~ at their end are passed over.
+func (f *xinetdFile) includeDir(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		f.r.report(f.place(), Error, "", "correct the path, or remove the includedir", err.Error())
+		return
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		if strings.Contains(e.Name(), ".") || strings.HasSuffix(e.Name(), "~") {
+			f.r.report(Place{File: path}, Warning, "", "rename it without the dot if it is meant", "not read: its name has a dot in it, or ends in ~, which includedir passes over")
+			continue
+		}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			continue
+		}
+		f.include(path)
+	}
+}
+
+// services makes services of all stanzas, now that all defaults are known.
+func (r *xinetdReader) services() []*Service {
+	var services []*Service
+	shared := map[string]int{} // problems of the defaults, which many services have
+	for _, st := range r.stanzas {
+		b := &builder{o: r.o, etc: r.etc, dialect: Xinetd, stanza: st}
+		s := b.build(r.defaults)
+		id := b.s.ID
+		if r.off(id) {
+			continue
+		}
+		for _, p := range b.problems {
+			key := p.Place.String() + p.Text
+			if i, twice := shared[key]; twice && p.Severity == Error {
+				r.problems[i].Service += ", " + p.Service
+				continue
+			} else if twice {
+				continue
+			}
+			if r.defaults != nil && p.File == r.defaults.at.File && !between(p.Place, st) {
+				shared[key] = len(r.problems)
+			}
+			r.problems = append(r.problems, p)
+		}
+		if s != nil {
+			services = append(services, s)
+		}
+	}
+	return services
+}
+
+// between tells whether a place is inside a stanza.
+func between(at Place, st *stanza) bool {
+	last := st.at.Line
+	for _, s := range st.settings {
+		last = max(last, s.at.Line)
+	}
+	return at.File == st.at.File && at.Line >= st.at.Line && at.Line <= last
+}
+
+// off tells whether the defaults switch a service off.
+func (r *xinetdReader) off(id string) bool {
+	is := func(w word) bool { return strings.EqualFold(w.text, id) }
+	return r.enabled != nil && !slices.ContainsFunc(*r.enabled, is) || slices.ContainsFunc(r.disabled, is)
+}

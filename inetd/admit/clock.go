@@ -1,0 +1,21 @@
+package admit
+
+import (
+	"time"
+
+	"goinetd/config"
+)
+
+// Open tells whether a moment is in the access times. None means always.
+func Open(spans []config.Span, now time.Time) bool {
+	if len(spans) == 0 {
+		return true
+	}
+	minute := now.Hour()*60 + now.Minute()
+	for _, s := range spans {
+		if s.From <= s.To && minute >= s.From && minute <= s.To || s.From > s.To && (minute >= s.From || minute <= s.To) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,154 @@
+package syslog
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A File is a log in a file, as xinetd writes it: for the whole daemon
+// (-filelog) or for services (log_type = FILE).
+type File struct {
+	*Logger
+	sink *fileSink
+}
+
+// Limits of a File in bytes; 0 is none. Where it grows over Soft, Tell is
+// called once; over Hard, nothing more is written until Reopen.
+type Limits struct {
+	Soft, Hard int64
+	Tell       func(text string)
+}
+
+// NewFile gives a log that is appended to a file. With an ident, lines tell
+// who wrote them and how grave they are; without, when alone, as those of a
+// service do.
+func NewFile(ident, path string, l Limits) *File {
+	s := &fileSink{path: path, limits: l, fd: -1, daemon: ident != ""}
+	return &File{begin(ident, s), s}
+}
+
+// Reopen has the file opened anew for the next line, as after a rotation.
+func (f *File) Reopen() { f.sink.again.Store(true) }
+
+type fileSink struct {
+	path   string
+	limits Limits
+	daemon bool
+	fd     int
+	size   int64
+	warned bool // about Soft
+	full   bool // so was Hard
+	failed bool // that it cannot be opened has been told
+	again  atomic.Bool
+}
+
+// header writes the time as xinetd does: 26/11/3@9:05:07.
+func (s *fileSink) header(l *Logger, b []byte, p Priority) []byte {
+	now := time.Now()
+	if now.Unix() != l.second || l.prefix == nil {
+		l.second = now.Unix()
+		l.prefix = now.AppendFormat(l.prefix[:0], "06/1/2@15:04:05")
+		if s.daemon {
+			l.prefix = fmt.Appendf(l.prefix, " %s[%d]", l.ident, unix.Getpid())
+		}
+		l.prefix = append(l.prefix, ": "...)
+	}
+	b = append(b, l.prefix...)
+	if s.daemon {
+		b = append(append(b, strings.ToUpper(fileLevels[p.level()])...), ": "...)
+	}
+	return b
+}
+
+// fileLevels are xinetd's words.
+var fileLevels = [...]string{"emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"}
+
+func (s *fileSink) write(batch []byte) []byte {
+	if batch == nil || s.again.Swap(false) {
+		s.close()
+	}
+	for len(batch) > 0 && !s.full {
+		if s.fd < 0 && !s.open() {
+			return nil // there is no better time to wait for
+		}
+		if s.limits.Hard > 0 && s.size+int64(len(batch)) > s.limits.Hard {
+			batch = s.last(batch)
+			if len(batch) == 0 {
+				break
+			}
+		}
+		n, err := unix.Write(s.fd, batch)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			s.tell(fmt.Sprintf("log %s: %v; its lines are lost", s.path, err))
+			s.close()
+			return nil
+		}
+		s.size += int64(n)
+		batch = batch[n:]
+		if s.limits.Soft > 0 && s.size > s.limits.Soft && !s.warned {
+			s.warned = true
+			s.limits.Tell("log " + s.path + " is larger than its soft limit, " + strconv.FormatInt(s.limits.Soft, 10) + " bytes")
+		}
+	}
+	return nil
+}
+
+// last cuts a batch to the lines that the hard limit has room for.
+func (s *fileSink) last(batch []byte) []byte {
+	room := max(s.limits.Hard-s.size, 0)
+	end := strings.LastIndexByte(string(batch[:min(int64(len(batch)), room)]), '\n') + 1
+	s.full = true
+	s.limits.Tell("log " + s.path + " has reached its hard limit, " + strconv.FormatInt(s.limits.Hard, 10) + " bytes: nothing more is written until a reload")
+	if end > 0 {
+		if n, err := unix.Write(s.fd, batch[:end]); err == nil {
+			s.size += int64(n)
+		}
+	}
+	return nil
+}
+
+func (s *fileSink) tell(text string) {
+	if !s.failed && s.limits.Tell != nil {
+		s.failed = true
+		s.limits.Tell(text)
+	}
+}
+
+func (s *fileSink) open() bool {
+	fd, err := unix.Open(s.path, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0o640)
+	var st unix.Stat_t
+	if err == nil {
+		err = unix.Fstat(fd, &st)
+	}
+	if err != nil {
+		s.tell(fmt.Sprintf("log %s: %v; its lines are lost", s.path, err))
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+		return false
+	}
+	s.fd, s.size, s.failed = fd, st.Size, false
+	if high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 256); err == nil {
+		unix.Close(fd)
+		s.fd = high
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		s.limits.Soft, s.limits.Hard = 0, 0 // /dev/null and its kind have no size
+	}
+	return true
+}
+
+func (s *fileSink) close() {
+	if s.fd >= 0 {
+		unix.Close(s.fd)
+	}
+	s.fd, s.warned, s.full, s.failed = -1, false, false, false
+}
