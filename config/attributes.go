@@ -31,6 +31,7 @@ const (
 	list
 	few // one or several: text or list
 	booleanOrText
+	numbers
 )
 
 type table []attribute
@@ -130,9 +131,9 @@ var limitAttributes = table{
 		get: getBool(func(s *Service) bool { return s.Queue })},
 	{name: "per_source", guards: true, kind: number, min: 1, max: 1, hint: limitHint, set: setLimit(func(s *Service) *int { return &s.PerSource }),
 		get: getLimit(func(s *Service) int { return s.PerSource })},
-	{name: "cps", guards: true, kind: list, min: 2, max: 2, hint: "write starts a second and the pause in seconds: cps = 50 10", set: setCPS,
+	{name: "cps", guards: true, kind: numbers, min: 2, max: 2, hint: "write starts a second and the pause in seconds: cps = 50 10", set: setCPS,
 		get: getRate(func(s *Service) Rate { return s.CPS })},
-	{name: "cps_per_source", ours: true, guards: true, kind: list, min: 2, max: 2, hint: "write starts a second and the pause in seconds: cps_per_source = 5 60",
+	{name: "cps_per_source", ours: true, guards: true, kind: numbers, min: 2, max: 2, hint: "write starts a second and the pause in seconds: cps_per_source = 5 60",
 		set: setRate(func(s *Service) *Rate { return &s.CPSPerSource }), get: getRate(func(s *Service) Rate { return s.CPSPerSource })},
 	{name: "per_minute", ours: true, guards: true, kind: number, min: 1, max: 1, hint: limitHint, set: setLimit(func(s *Service) *int { return &s.PerMinute }),
 		get: getLimit(func(s *Service) int { return s.PerMinute })},

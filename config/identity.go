@@ -228,10 +228,12 @@ func (b *builder) where() *bad {
 		if s.SocketType != Stream || s.Wait || s.Internal != "" || len(l.listen) > 0 {
 			return badf("correct it", "a tcpmux service is a program, stream, with wait = no").of("type")
 		}
-		if bad := muxName(s.Name); bad != nil {
+		// inetd.conf's "tcpmux/+name" is a name, too.
+		s.Mux = strings.TrimPrefix(strings.TrimPrefix(s.Name, "tcpmux/"), "+")
+		s.MuxPlus = l.types["tcpmuxplus"]
+		if bad := muxName(s.Mux); bad != nil {
 			return bad.of("type")
 		}
-		s.Mux, s.MuxPlus = s.Name, l.types["tcpmuxplus"]
 		return nil
 	}
 	if l.types["rpc"] {
@@ -338,6 +340,8 @@ func (b *builder) listener(text string) (at Listen, t SocketType, _ *bad) {
 		probe.SocketType = Dgram
 	} else if strings.HasPrefix(proto, "tcp") {
 		probe.SocketType = Stream
+	} else {
+		probe.SocketType = Raw
 	}
 	network, family, bad := protocolName(probe, strings.ToLower(proto))
 	if bad != nil {

@@ -38,7 +38,7 @@ type stanza struct {
 func (b *builder) merge(a *attribute, defaults *stanza) *setting {
 	var merged *setting
 	if a.name == "log_on_failure" { // what += adds to: a refusal always tells of whom
-		merged = &setting{name: a.name, op: "=", words: []word{{text: "HOST"}}, at: b.stanza.at}
+		merged = &setting{name: a.name, op: "=", words: []word{{text: "HOST"}}}
 	}
 	if defaults != nil && !a.own {
 		for i := range defaults.settings {
@@ -177,7 +177,9 @@ func (b *builder) build(defaults *stanza) *Service {
 		if s.bad != nil {
 			return fail(s.at, s.bad)
 		}
-		b.s.written[a.name] = s.at
+		if s.at.Line > 0 {
+			b.s.written[a.name] = s.at
+		}
 		if bad := b.set(a, s); bad != nil {
 			return fail(cmp.Or(badAt(bad, s), s.at), bad)
 		}

@@ -184,7 +184,7 @@ func tomlValue(name string, value any) ([]string, *bad) {
 	octal := name == "umask" || name == "socket_mode"
 	switch v := value.(type) {
 	case string:
-		if a != nil && a.kind == list && strings.ContainsAny(v, " \t") && name != "env" {
+		if a != nil && (a.kind == list || a.kind == numbers) && strings.ContainsAny(v, " \t") && name != "env" {
 			return nil, badf(`write a list: ["...", "..."]`, "%s is a list, and this is one string with blanks in it", name)
 		}
 		return []string{v}, nil
@@ -209,7 +209,7 @@ func tomlValue(name string, value any) ([]string, *bad) {
 			}
 			words = append(words, w...)
 		}
-		if a != nil && a.kind != list && a.kind != few {
+		if a != nil && a.kind != list && a.kind != numbers && a.kind != few {
 			return nil, badf(a.hint, "%s is no list", name)
 		}
 		return words, nil

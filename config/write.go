@@ -25,10 +25,7 @@ func Write(d Dialect, services []*Service, o Options) (text string, lost []Loss)
 	o.PerMinute, o.Instances, o.PerSource, o.PerSourcePerMinute = 0, 0, 0, 0
 	w := &writer{d: d, o: &o, etc: readEtc(o)}
 	for _, s := range services {
-		if s.Dialect == Inetd && d != Inetd {
-			s = w.neutral(s)
-		}
-		w.service(s)
+		w.service(w.neutral(s))
 	}
 	return w.b.String(), w.lost
 }
@@ -42,16 +39,31 @@ type writer struct {
 	lost []Loss
 }
 
-// neutral takes from a service of an inetd.conf what its file does not say:
-// how the daemon logs, and what becomes of clients over a limit that there is
-// not, is as usual in the dialect that is written.
+// neutral takes from a service that comes from an inetd.conf, or goes into
+// one, what is the habit of its dialect and was not written: how the daemon
+// logs, what it passes on of its environment, how it guards against loops,
+// and what becomes of clients over a limit that there is not.
 func (w *writer) neutral(s *Service) *Service {
+	if (s.Dialect == Inetd) == (w.d == Inetd) {
+		return s
+	}
 	usual := w.fresh(s)
 	n := *s
-	n.LogOnSuccess, n.LogOnFailure, n.PassEnv = usual.LogOnSuccess, usual.LogOnFailure, usual.PassEnv
-	n.CPS = usual.CPS
+	for setting, habit := range map[string]func(){
+		"log_on_success": func() { n.LogOnSuccess = usual.LogOnSuccess },
+		"log_on_failure": func() { n.LogOnFailure = usual.LogOnFailure },
+		"passenv":        func() { n.PassEnv = usual.PassEnv },
+		"cps":            func() { n.CPS = usual.CPS },
+	} {
+		if _, written := s.written[setting]; !written {
+			habit()
+		}
+	}
 	if n.Instances == 0 {
 		n.Queue = usual.Queue
+	}
+	if w.d == Xinetd && n.Mux != "" {
+		n.Name, n.ID = n.Mux, n.Mux
 	}
 	return &n
 }
@@ -60,7 +72,10 @@ func (w *writer) neutral(s *Service) *Service {
 func (w *writer) fresh(s *Service) *Service {
 	b := &builder{o: w.o, etc: w.etc, dialect: w.d, stanza: &stanza{name: s.Name}}
 	usual := b.fresh()
-	if w.d == TOML && s.Wait {
+	switch {
+	case w.d == Inetd:
+		usual.LogOnFailure, usual.CPS, usual.PassEnv = LogHost|LogPort, Rate{}, nil
+	case w.d == TOML && s.Wait:
 		usual.CPS = loopGuard
 	}
 	return usual

@@ -14,11 +14,11 @@ func (w *writer) inetd(s *Service) string {
 		b.WriteString(c + "\n")
 	}
 	if s.Mux != "" {
-		plus := ""
+		name := "tcpmux/" + s.Mux
 		if s.MuxPlus {
-			plus = "+"
+			name = "tcpmux/+" + s.Mux
 		}
-		w.inetdLine(&b, s, "tcpmux/"+plus+s.Mux, "tcp")
+		w.inetdLine(&b, s, name, "tcp")
 		return b.String()
 	}
 	for rest := s.Listen; len(rest) > 0; {

@@ -120,10 +120,13 @@ func tomlText(k kind, values []string) string {
 		return strconv.FormatBool(values[0] == "yes")
 	case k == number && plainNumber(values[0]):
 		return values[0]
-	case k == list || k == few && len(values) != 1:
+	case k == list || k == numbers || k == few && len(values) != 1:
 		quoted := make([]string, len(values))
 		for i, v := range values {
 			quoted[i] = tomlString(v)
+			if k == numbers && plainNumber(v) {
+				quoted[i] = v
+			}
 		}
 		return "[" + strings.Join(quoted, ", ") + "]"
 	}

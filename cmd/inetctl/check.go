@@ -1,0 +1,168 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"goinetd/config"
+	"goinetd/inetd/spawn"
+	"goinetd/inetd/wrap"
+)
+
+// A finding is a problem as --json has it.
+type finding struct {
+	File     string `json:"file,omitempty"`
+	Line     int    `json:"line,omitempty"`
+	Column   int    `json:"column,omitempty"`
+	Severity string `json:"severity"`
+	Service  string `json:"service,omitempty"`
+	Text     string `json:"text"`
+	Hint     string `json:"hint,omitempty"`
+}
+
+// A report is what --json prints.
+type report struct {
+	Services int       `json:"services"`
+	Errors   int       `json:"errors"`
+	Warnings int       `json:"warnings"`
+	Problems []finding `json:"problems"`
+}
+
+// check tells every problem of a configuration. It ends with 0 where there is
+// none, 1 where there are warnings, 2 where there are errors.
+func check(args []string, stdout, stderr io.Writer) int {
+	f, dialect := flags("check", stderr)
+	asJSON := f.Bool("json", false, "print one JSON object")
+	files, err := parse(f, args)
+	if errors.Is(err, flag.ErrHelp) {
+		return fine
+	}
+	var o config.Options
+	if err == nil {
+		o, err = options(*dialect)
+	}
+	var services []*config.Service
+	var problems []config.Problem
+	if err == nil {
+		services, problems, err = load(files, o)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "inetctl: check: %v\n", err)
+		return failed
+	}
+	problems = append(problems, hostProblems(services)...)
+	slices.SortStableFunc(problems, func(a, b config.Problem) int {
+		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	r := report{Services: len(services), Problems: []finding{}}
+	for _, p := range problems {
+		if p.Severity == config.Error {
+			r.Errors++
+		} else {
+			r.Warnings++
+		}
+		r.Problems = append(r.Problems, finding{p.File, p.Line, p.Column, p.Severity.String(), p.Service, p.Text, p.Hint})
+	}
+	if *asJSON {
+		e := json.NewEncoder(stdout)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		e.Encode(r)
+	} else {
+		printReport(stdout, r)
+	}
+	switch {
+	case r.Errors > 0:
+		return failed
+	case r.Warnings > 0:
+		return trouble
+	}
+	return fine
+}
+
+// printReport writes problems as compilers do, so that editors find them.
+func printReport(w io.Writer, r report) {
+	for _, p := range r.Problems {
+		at := ""
+		if p.File != "" {
+			at = p.File
+			for _, n := range []int{p.Line, p.Column} {
+				if n > 0 {
+					at += fmt.Sprintf(":%d", n)
+				}
+			}
+			at += ": "
+		}
+		service := ""
+		if p.Service != "" {
+			service = p.Service + ": "
+		}
+		fmt.Fprintf(w, "%s%s: %s%s\n", at, p.Severity, service, p.Text)
+		if p.Hint != "" {
+			fmt.Fprintf(w, "\t%s\n", p.Hint)
+		}
+	}
+	fmt.Fprintf(w, "%s, %s, %s\n", count(r.Services, "service"), count(r.Errors, "error"), count(r.Warnings, "warning"))
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// hostProblems tells what is wrong with services on this host: users,
+// programs, files that are not there, and hosts.allow.
+func hostProblems(services []*config.Service) (problems []config.Problem) {
+	accounts := spawn.NewAccounts()
+	wrapped := false
+	for _, s := range services {
+		wrapped = wrapped || s.Libwrap != ""
+		if s.User != "" {
+			if _, err := accounts.Lookup(s.User, s.Group); err != nil {
+				setting := "user"
+				if accounts.Known(s.User) {
+					setting = "group"
+				}
+				problems = append(problems, s.ProblemOf(setting, config.Error, "add it, or correct "+s.Field(setting), "%v", err))
+			}
+		}
+		if s.Server != "" {
+			if info, err := os.Stat(s.Server); err != nil {
+				problems = append(problems, s.ProblemOf("server", config.Warning, "install it, or correct "+s.Field("server"), "program: %v", err))
+			} else if info.IsDir() || info.Mode()&0o111 == 0 {
+				problems = append(problems, s.ProblemOf("server", config.Warning, "chmod +x it, or correct "+s.Field("server"), "program: %s is not executable", s.Server))
+			}
+		}
+		for name, path := range map[string]string{"banner": s.Banner, "banner_success": s.BannerSuccess, "banner_fail": s.BannerFail} {
+			if path == "" {
+				continue
+			}
+			if _, err := os.Stat(path); err != nil {
+				problems = append(problems, s.ProblemOf(name, config.Warning, "write the file, or remove the setting", "%v", err))
+			}
+		}
+	}
+	if !wrapped {
+		return problems
+	}
+	for _, file := range []string{"/etc/hosts.allow", "/etc/hosts.deny"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		for _, p := range wrap.Problems(string(text)) {
+			problems = append(problems, config.Problem{Place: config.Place{File: filepath.Clean(file), Line: p.Line}, Severity: config.Warning, Text: p.Text, Hint: "correct the line (hosts_access(5))"})
+		}
+	}
+	return problems
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"goinetd/config"
+)
+
+// convert writes a configuration in another dialect. Settings that it cannot
+// say are listed, and nothing is written unless they may be lost.
+func convert(args []string, stdout, stderr io.Writer) int {
+	f, dialect := flags("convert", stderr)
+	to := f.String("to", "", "toml, xinetd, inetd or systemd")
+	lossy := f.Bool("lossy", false, "write it although settings are lost")
+	folder := f.String("o", "", "folder for systemd's units; else they are printed")
+	files, err := parse(f, args)
+	if errors.Is(err, flag.ErrHelp) {
+		return fine
+	}
+	var o config.Options
+	if err == nil {
+		o, err = options(*dialect)
+	}
+	if err == nil && *to != "toml" && *to != "xinetd" && *to != "inetd" && *to != "systemd" {
+		err = fmt.Errorf("--to: %q is none of toml, xinetd, inetd and systemd", *to)
+	}
+	if err == nil && *folder != "" && *to != "systemd" {
+		err = errors.New("-o is for systemd's units")
+	}
+	var services []*config.Service
+	var problems []config.Problem
+	if err == nil {
+		services, problems, err = load(files, o)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "inetctl: convert: %v\n", err)
+		return failed
+	}
+	for _, p := range problems {
+		fmt.Fprintf(stderr, "%s: %v\n", p.Severity, p)
+	}
+	var out string
+	var units []config.Unit
+	var lost []config.Loss
+	if *to == "systemd" {
+		units, lost = config.Units(services)
+		out = printed(units)
+	} else {
+		out, lost = config.Write(config.Dialect(*to), services, o)
+	}
+	for _, l := range lost {
+		fmt.Fprintf(stderr, "lost: %v\n", l)
+	}
+	if len(lost) > 0 && !*lossy {
+		fmt.Fprintf(stderr, "inetctl: convert: %s cannot say %s of this (nothing is written; --lossy writes the rest)\n", *to, count(len(lost), "setting"))
+		return trouble
+	}
+	if *folder != "" {
+		err = writeUnits(*folder, units)
+	} else {
+		_, err = io.WriteString(stdout, out)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "inetctl: convert: %v\n", err)
+		return failed
+	}
+	if config.Errors(problems) {
+		return failed
+	}
+	return fine
+}
+
+// printed gives units one after the other, each with its name above.
+func printed(units []config.Unit) string {
+	var b strings.Builder
+	for i, u := range units {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "# %s\n%s", u.Name, u.Text)
+	}
+	return b.String()
+}
+
+// writeUnits writes units into a folder. What is there already is not
+// overwritten.
+func writeUnits(folder string, units []config.Unit) error {
+	for _, u := range units {
+		f, err := os.OpenFile(filepath.Join(folder, u.Name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteString(u.Text)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,113 @@
+// Command inetctl is the administrator's tool for inetd.
+//
+//	inetctl check [--json] [-f dialect] [file ...]
+//	inetctl convert --to toml|xinetd|inetd|systemd [--lossy] [-o folder] [-f dialect] [file ...]
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"goinetd/config"
+	"goinetd/inetd/spawn"
+)
+
+// version is set by the linker: -X main.version=...
+var version = "devel"
+
+const usage = `usage: inetctl check [--json] [-f dialect] [file ...]
+       inetctl convert --to toml|xinetd|inetd|systemd [--lossy] [-o folder] [-f dialect] [file ...]
+       inetctl version
+Files and folders default to what inetd reads: the first that is there of
+/etc/inetd.toml, /etc/inetd.conf (with /etc/inetd.d) and /etc/xinetd.conf.
+The dialect of a file (inetd, xinetd or toml) is told by itself, unless -f says it.`
+
+// Exit statuses.
+const (
+	fine    = 0
+	trouble = 1 // warnings only for check; settings lost for convert
+	failed  = 2 // errors, or it could not be done
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run does what a command line says and gives the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	verbs := map[string]func([]string, io.Writer, io.Writer) int{"check": check, "convert": convert}
+	if len(args) == 0 {
+		fmt.Fprintln(stderr, usage)
+		return failed
+	}
+	switch verb := verbs[args[0]]; {
+	case verb != nil:
+		return verb(args[1:], stdout, stderr)
+	case args[0] == "version" || args[0] == "--version" || args[0] == "-V":
+		fmt.Fprintln(stdout, "inetctl (goinetd) "+version)
+		return fine
+	case args[0] == "help" || args[0] == "--help" || args[0] == "-h":
+		fmt.Fprintln(stdout, usage)
+		return fine
+	}
+	fmt.Fprintf(stderr, "inetctl: there is no verb %q\n%s\n", args[0], usage)
+	return failed
+}
+
+// flags gives the flags that all verbs have.
+func flags(verb string, stderr io.Writer) (*flag.FlagSet, *string) {
+	f := flag.NewFlagSet(verb, flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.Usage = func() { fmt.Fprintln(stderr, usage) }
+	return f, f.String("f", "", "dialect: inetd, xinetd or toml")
+}
+
+// parse reads flags, which may stand between the files, too.
+func parse(f *flag.FlagSet, args []string) (files []string, err error) {
+	for {
+		if err := f.Parse(args); err != nil {
+			return nil, err
+		}
+		if f.NArg() == 0 {
+			return files, nil
+		}
+		files = append(files, f.Arg(0))
+		args = f.Args()[1:]
+	}
+}
+
+// options gives those that the configuration is read with: as the daemon
+// does without any of its own.
+func options(dialect string) (config.Options, error) {
+	d := config.Dialect(strings.ToLower(dialect))
+	switch d {
+	case config.Any, config.Inetd, config.Xinetd, config.TOML:
+	default:
+		return config.Options{}, fmt.Errorf("-f: %q is none of inetd, xinetd and toml", dialect)
+	}
+	return config.Options{Dialect: d, KnownUser: spawn.NewAccounts().Known}, nil
+}
+
+// load reads the files, or what inetd reads by itself.
+func load(files []string, o config.Options) ([]*config.Service, []config.Problem, error) {
+	if len(files) == 0 {
+		files = config.DefaultPaths()
+	}
+	for i, f := range files {
+		path, err := filepath.Abs(f)
+		if err != nil {
+			return nil, nil, err
+		}
+		files[i] = path
+	}
+	services, problems, err := config.Load(files, o)
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("%w (name the file, or write it)", err)
+	}
+	return services, problems, err
+}

@@ -1,0 +1,93 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// sane checks what every reader promises of what it gives.
+func sane(t *testing.T, text string, services []*Service, problems []Problem) {
+	t.Helper()
+	lines := strings.Count(text, "\n") + 1
+	for _, p := range problems {
+		if p.Line < 1 || p.Line > lines || p.Text == "" || p.Hint == "" || p.String() == "" {
+			t.Errorf("problem without a place, a reason or a hint: %+v", p)
+		}
+	}
+	for _, s := range services {
+		served := 0
+		for _, by := range []string{s.Server, s.Internal, s.Redirect} {
+			if by != "" {
+				served++
+			}
+		}
+		if s.Name == "" || s.ID == "" || served != 1 || s.Server != "" && (len(s.Args) == 0 || s.User == "") {
+			t.Errorf("%+v", s)
+		}
+		if (len(s.Listen) == 0) != (s.Mux != "") {
+			t.Errorf("nowhere to be reached: %+v", s)
+		}
+		if s.Instances < None || s.PerSource < None || s.PerMinute < None || s.CPS.Max < 0 || s.CPS.Pause < 0 || s.IdleTimeout < 0 || s.SessionTimeout < 0 || s.DenyTime < Forever || s.Umask > 0o777 {
+			t.Errorf("a limit below zero: %+v", s)
+		}
+		for _, span := range s.AccessTimes {
+			if span.From < 0 || span.From > 1439 || span.To < 0 || span.To > 1439 {
+				t.Errorf("%+v", span)
+			}
+		}
+		for _, list := range [][]Source{s.OnlyFrom, s.NoAccess} {
+			for _, source := range list {
+				if (len(source.Prefixes) == 0) == (source.Name == "") || source.At.Line < 1 {
+					t.Errorf("%+v", source)
+				}
+			}
+		}
+		if s.Wait && s.SocketType == Stream && (s.NoAccess != nil && len(s.NoAccess) > 0 || s.PerSource != 0) {
+			t.Errorf("what cannot be enforced is let through: %+v", s)
+		}
+		for _, l := range s.Listen {
+			tcpOrUDP := l.Network == "tcp" || l.Network == "udp"
+			if tcpOrUDP && (l.Port < 1 || l.Port > 65535) || l.Network == "unix" && !filepath.IsAbs(l.Path) || l.Mode&^0o777 != 0 {
+				t.Errorf("%+v", l)
+			}
+		}
+	}
+}
+
+func FuzzReadXinetd(f *testing.F) {
+	files, _ := filepath.Glob("testdata/xinetd.d/*")
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+	}
+	for seed := range int64(20) {
+		f.Add(newDice(seed).xinetdConf())
+	}
+	f.Add("defaults\n{\nonly_from = 10.0.0.0 {\n}\ninclude /nowhere\nincludedir nowhere\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(strings.ToLower(text), "include") {
+			t.Skip("reads files")
+		}
+		services, problems := ReadXinetd("x", text, Options{Services: "testdata/services"})
+		sane(t, text, services, problems)
+	})
+}
+
+func FuzzReadTOML(f *testing.F) {
+	for seed := range int64(20) {
+		services, _ := ReadXinetd("x", newDice(seed).xinetdConf(), Options{})
+		text, _ := Write(TOML, services, Options{})
+		f.Add(text)
+	}
+	f.Add("[defaults]\nonly_from = ['10.0.0.0/8']\n[service.x]\nlisten = [\"tcp:7\", \"udp:[::1]:7\", 'unix:/x', \"systemd:y\"] # z\ntype = \"internal\"\nenv = {A = 1}\n")
+	f.Add("[service]\nx.listen = 'tcp:1'\nx.server = '''/bin/x'''\nx.user = \"\"\"a\"\"\"\n[service.\"a b\"]\ndisable = true\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		services, problems := ReadTOML("x", text, Options{Services: "testdata/services"})
+		sane(t, text, services, problems)
+	})
+}
