@@ -21,7 +21,8 @@ const (
 type matcher struct {
 	r       *Request
 	verdict Verdict
-	depth   int // of files that name files
+	deny    bool // these are the rules of hosts.deny
+	depth   int  // of files that name files
 }
 
 // list matches "a b EXCEPT c d EXCEPT e", which is a or b, unless it is c or
@@ -144,6 +145,9 @@ func (m *matcher) host(word string, e *endpoint) bool {
 		name, ok := m.name(e)
 		return ok && !strings.Contains(name, ".") && name != unknown && name != paranoid
 	case masked:
+		if mask == "0" && e.addr.Is4() && !m.deny {
+			return false // as in the library; in hosts.deny it is what was meant
+		}
 		return inNet(net, mask, e.addr)
 	}
 	if byAddress(word) || text(word, e.address()) {

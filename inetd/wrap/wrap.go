@@ -5,8 +5,9 @@
 // not do, because a rule wants its name or its user, the verdict says so; the
 // caller finds out, off the path of other clients, and asks again.
 //
-// Other than the library, a line without a newline at its end counts, and a
-// file that is there and cannot be read refuses everybody.
+// Other than the library, a line without a newline at its end counts, a file
+// that is there and cannot be read refuses everybody, and a network of length
+// 0 in hosts.deny is every network; the library takes it for none.
 package wrap
 
 import (
@@ -65,7 +66,7 @@ func (t *Tables) Check(r *Request) Verdict {
 		if err != nil {
 			return Verdict{Refused: true, Rule: filepath.Base(one.path), Problem: err.Error()}
 		}
-		m := matcher{r: r}
+		m := matcher{r: r, deny: one == &t.deny}
 		for i := range rules.list {
 			rule := &rules.list[i]
 			yes := m.list(rule.daemons, m.daemon) && m.list(rule.clients, m.client)
@@ -73,7 +74,7 @@ func (t *Tables) Check(r *Request) Verdict {
 				return m.verdict
 			}
 			if yes {
-				return m.decide(rule, one == &t.deny, fmt.Sprintf("%s:%d", filepath.Base(one.path), rule.line))
+				return m.decide(rule, m.deny, fmt.Sprintf("%s:%d", filepath.Base(one.path), rule.line))
 			}
 		}
 	}
