@@ -62,7 +62,7 @@ func (s *Server) findOut(w *worker, c *client, j judgement) judgement {
 		}
 		if j.needUser {
 			user = new(string)
-			if reply, err := ident.Ask(c.from, w.localAddrPort(c)); err == nil {
+			if reply, err := ident.Ask(c.from, w.localAddrPort(c), s.o.Ident); err == nil {
 				*user = reply.User
 			}
 		}
@@ -75,7 +75,7 @@ func (s *Server) findOut(w *worker, c *client, j judgement) judgement {
 // NOID line if there is none.
 func (s *Server) identify(c *client) bool {
 	w := &worker{server: s}
-	reply, err := ident.Ask(c.from, w.localAddrPort(c))
+	reply, err := ident.Ask(c.from, w.localAddrPort(c), s.o.Ident)
 	if err != nil {
 		if c.def.failure != 0 {
 			c.def.log.log.Printf(c.def.log.failure, "NOID: %s %v %v", c.def.name, c.from.Addr(), err)
@@ -102,7 +102,7 @@ func (s *Server) askUser(c *client) {
 		defer unix.Close(fd)
 		known.fd = fd
 		w := &worker{server: s}
-		if reply, err := ident.Ask(known.from, w.localAddrPort(&known)); err == nil {
+		if reply, err := ident.Ask(known.from, w.localAddrPort(&known), s.o.Ident); err == nil {
 			known.user = reply.String()
 			s.logUser(&known)
 		}
@@ -123,7 +123,7 @@ func (s *Server) refuseKnown(c *client, j judgement) {
 		defer s.asking.Add(-1)
 		w := &worker{server: s}
 		s.fail(w, &known, j.reason, j.rule)
-		if reply, err := ident.Ask(known.from, w.localAddrPort(&known)); err == nil {
+		if reply, err := ident.Ask(known.from, w.localAddrPort(&known), s.o.Ident); err == nil {
 			known.user = reply.String()
 			known.def.log.log.Printf(known.def.log.failure, "USERID: %s %s", known.def.name, strings.ToValidUTF8(known.user, "?"))
 		}

@@ -33,6 +33,7 @@ import (
 	"time"
 
 	"goinetd/config"
+	"goinetd/inetd/ident"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
@@ -49,10 +50,11 @@ type Options struct {
 	Session   bool                // programs get a session of their own, away from our terminal
 	Debug     bool                // log each step
 
-	WholeEnviron []string     // what passenv chooses from
-	Wrap         *wrap.Tables // hosts.allow and hosts.deny
-	Limit        int          // of programs that run at once; 0: none
-	StayAlive    bool         // although there is nothing to serve
+	WholeEnviron []string      // what passenv chooses from
+	Wrap         *wrap.Tables  // hosts.allow and hosts.deny
+	Limit        int           // of programs that run at once; 0: none
+	StayAlive    bool          // although there is nothing to serve
+	Ident        time.Duration // how long an ident server may take; 0: ident.Limit
 }
 
 // A Server runs services.
@@ -94,6 +96,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Rest == 0 {
 		o.Rest = 10 * time.Minute
+	}
+	if o.Ident == 0 {
+		o.Ident = ident.Limit
 	}
 	poll, err := newPoller()
 	if err != nil {

@@ -137,7 +137,7 @@ func (s *Server) rejectLoan(w *worker, c *client, t task, j judgement) {
 // same sender, who can send many.
 func (s *Server) failQuietly(w *worker, c *client, j judgement) {
 	s.mu.Lock()
-	told := s.quiet.recently(c.from.Addr(), s.now())
+	told := s.quiet.recently(c.svc, c.from.Addr(), s.now())
 	s.mu.Unlock()
 	if !told {
 		s.fail(w, c, j.reason, j.rule)
@@ -146,16 +146,22 @@ func (s *Server) failQuietly(w *worker, c *client, j judgement) {
 
 // A hush knows of whom something has been logged within a minute, as xinetd
 // does for datagrams.
-type hush map[netip.Addr]time.Duration
+type hush map[sender]time.Duration
 
-func (h *hush) recently(a netip.Addr, now time.Duration) bool {
-	if at, known := (*h)[a]; known && now-at < time.Minute {
+type sender struct {
+	svc  *service
+	addr netip.Addr
+}
+
+func (h *hush) recently(svc *service, a netip.Addr, now time.Duration) bool {
+	who := sender{svc, a}
+	if at, known := (*h)[who]; known && now-at < time.Minute {
 		return true
 	}
 	if *h == nil || len(*h) >= 1024 {
 		*h = hush{}
 	}
-	(*h)[a] = now
+	(*h)[who] = now
 	return false
 }
 

@@ -35,7 +35,8 @@ const patience = 30 * time.Second
 func TestMain(m *testing.M) {
 	os.Unsetenv("NOTIFY_SOCKET")
 	if os.Getenv("GOINETD_TEST_INSIDE") != "" { // a test of ours runs itself again, elsewhere
-		built.inetd = os.Getenv("GOINETD_TEST_BUILT")
+		dir := os.Getenv("GOINETD_TEST_BUILT")
+		built.inetd, built.impatient, built.world = dir+"/inetd", dir+"/impatient", dir+"/world"
 		os.Exit(m.Run())
 	}
 	dir, err := os.MkdirTemp("", "inetd-test")
@@ -55,7 +56,7 @@ func TestMain(m *testing.M) {
 		}
 	}
 	build(built.inetd, "")
-	build(built.impatient, "-X main.looped=2")
+	build(built.impatient, "-X main.looped=2 -X main.identLimit=2")
 	status := 1
 	if built.err == nil {
 		status = m.Run()

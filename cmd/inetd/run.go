@@ -30,6 +30,10 @@ const defaultPidfile = "/run/inetd.pid"
 // another number in.
 var looped = "600"
 
+// identLimit is how long an ident server may take to answer, in seconds;
+// linked in likewise.
+var identLimit = "30"
+
 // run is the daemon. It gives the exit status.
 func run(o *options, background *parent) int {
 	signals := make(chan os.Signal, 16)
@@ -53,9 +57,10 @@ func run(o *options, background *parent) int {
 		return d.giveUp(err)
 	}
 	seconds, _ := strconv.Atoi(looped)
+	identSeconds, _ := strconv.Atoi(identLimit)
 	server, err := inetd.New(inetd.Options{Log: log, Environ: environ, Backlog: o.backlog, Rest: time.Duration(seconds) * time.Second,
 		Inherited: socket.FromSystemd(), Session: hasTerminal(), Debug: o.debug,
-		WholeEnviron: whole, Limit: o.limit, StayAlive: o.stayAlive})
+		WholeEnviron: whole, Limit: o.limit, StayAlive: o.stayAlive, Ident: time.Duration(identSeconds) * time.Second})
 	if err == nil {
 		problems, err = server.Start(services, problems)
 	}

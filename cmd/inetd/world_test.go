@@ -17,7 +17,7 @@ var worldProgram = sync.OnceValue(func() error {
 })
 
 func compile(source, out string) error {
-	_, err := output("cc", "-O1", "-o", out, source)
+	_, err := output("cc", "-O1", "-static", "-o", out, source) // it runs in a chroot, too
 	return err
 }
 

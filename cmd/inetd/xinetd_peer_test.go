@@ -24,7 +24,7 @@ func inside(t *testing.T) bool {
 	}
 	need(t, "root", "unshare", "ip")
 	cmd := exec.Command("unshare", "-mn", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), "GOINETD_TEST_INSIDE="+t.Name(), "GOINETD_TEST_BUILT="+built.inetd)
+	cmd.Env = append(os.Environ(), "GOINETD_TEST_INSIDE="+t.Name(), "GOINETD_TEST_BUILT="+filepath.Dir(built.inetd))
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
@@ -215,7 +215,7 @@ func TestAgainstXinetd(t *testing.T) {
 		confs[1].WriteString(s.entry(2000 + i + offset))
 	}
 	ours := filepath.Join(dir, "xinetd")
-	os.Symlink(os.Getenv("GOINETD_TEST_BUILT"), ours)
+	os.Symlink(built.inetd, ours)
 	for i, program := range []string{xinetd, ours} {
 		conf := write(t, fmt.Sprintf("%s/conf%d", dir, i), confs[i].String(), 0o644)
 		cmd := exec.Command("prlimit", "-n10000:10000", program, "-dontfork", "-f", conf, "-filelog", fmt.Sprintf("%s/log%d", dir, i), "-pidfile", fmt.Sprintf("%s/pid%d", dir, i))

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Limit is how long a host may take to answer.
+// Limit is how long a host may usually take to answer.
 const Limit = 30 * time.Second
 
 // port is the ident server's.
@@ -46,9 +46,9 @@ func (r Reply) String() string { return r.System + " :" + r.User }
 
 // Ask asks the client's host who has the connection from client to server,
 // our end. The question goes out from the address that the client came to,
-// and the answer has to come within Limit.
-func Ask(client, server netip.AddrPort) (Reply, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), Limit)
+// and the answer has to come within the limit.
+func Ask(client, server netip.AddrPort, limit time.Duration) (Reply, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(server.Addr(), 0))}
 	c, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(client.Addr(), port).String())

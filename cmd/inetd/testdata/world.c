@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -25,7 +26,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < n; i++) printf(" %d", list[i]);
     printf("\n");
     DIR *d = opendir("/proc/self/fd");
-    for (struct dirent *f; (f = readdir(d));) {
+    for (struct dirent *f; d && (f = readdir(d));) {
         int fd = atoi(f->d_name);
         if (f->d_name[0] != '.' && fd != dirfd(d)) printf("fd %d %s\n", fd, fcntl(fd, F_GETFL) & O_NONBLOCK ? "nonblocking" : "blocking");
     }
@@ -39,6 +40,13 @@ int main(int argc, char **argv) {
     struct rlimit l;
     getrlimit(RLIMIT_NOFILE, &l);
     printf("nofile %ld %ld\n", (long)l.rlim_cur, (long)l.rlim_max);
+    struct { const char *name; int number; } limits[] = {{"as", RLIMIT_AS}, {"core", RLIMIT_CORE}, {"cpu", RLIMIT_CPU}, {"data", RLIMIT_DATA},
+        {"fsize", RLIMIT_FSIZE}, {"memlock", RLIMIT_MEMLOCK}, {"nproc", RLIMIT_NPROC}, {"rss", RLIMIT_RSS}, {"stack", RLIMIT_STACK}};
+    for (unsigned i = 0; i < sizeof limits / sizeof *limits; i++) {
+        getrlimit(limits[i].number, &l);
+        printf("rlimit %s %ld %ld\n", limits[i].name, (long)l.rlim_cur, (long)l.rlim_max);
+    }
+    printf("nice %d\nno_new_privs %d\n", getpriority(PRIO_PROCESS, 0), prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
     mode_t u = umask(0);
     char cwd[4096];
     printf("umask %03o\ncwd %s\n", u, getcwd(cwd, sizeof cwd));
