@@ -85,10 +85,10 @@ func (s *Server) accept(w *worker, l *listener) {
 // decided does what a judgement says.
 func (s *Server) decided(w *worker, c *client, j judgement) {
 	switch {
+	case j.asks() || j.actions != nil || j.reason == "" && c.def.asksUser():
+		s.deliberate(*c, j)
 	case j.reason != "":
 		s.refuse(w, c, j)
-	case j.asks() || j.actions != nil || c.def.terms != nil && c.def.terms.idOnly:
-		s.deliberate(*c, j)
 	default:
 		s.begin(w, c, s.handOver)
 	}
@@ -158,9 +158,6 @@ func (s *Server) sendAway(w *worker, c *client) {
 
 // begin greets a client that may come in, and has it served.
 func (s *Server) begin(w *worker, c *client, next func(*worker, *client)) {
-	if c.def.success&config.LogUserID != 0 && c.user == "" && c.from.IsValid() {
-		s.askUser(c)
-	}
 	var text []byte
 	if c.def.muxPlus {
 		text = append(text, builtin.Accepted...)

@@ -4,9 +4,11 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"goinetd/config"
 	"goinetd/inetd/admit"
 	"goinetd/inetd/ident"
 	"goinetd/inetd/spawn"
@@ -23,14 +25,15 @@ import (
 const maxAsking = 1024
 
 // deliberate finds out what a client's judgement lacks, and goes on with it.
-// The client's place is taken already.
+// The client's place is taken, unless it has been refused already.
 func (s *Server) deliberate(c client, j judgement) {
 	s.asking.Add(1)
+	entered := j.reason == ""
 	go func() {
 		defer s.asking.Add(-1)
 		w := &worker{server: s}
 		j = s.findOut(w, &c, j)
-		if j.reason == "" && c.def.terms.idOnly && !s.identify(&c) {
+		if j.reason == "" && c.def.asksUser() && !s.identify(w, &c) {
 			s.leave(&c)
 			s.sendAway(w, &c)
 			return
@@ -38,18 +41,25 @@ func (s *Server) deliberate(c client, j judgement) {
 		if j.actions != nil {
 			s.carryOut(&c, &j)
 		}
-		if j.reason != "" {
-			s.leave(&c)
-			if j.actions != nil && j.actions.Twist != "" {
-				s.fail(w, &c, j.reason, j.rule)
-				s.twist(w, &c, j.actions)
-				return
-			}
-			s.refuse(w, &c, j)
+		if j.reason == "" {
+			s.admitted(w, &c, j.actions)
 			return
 		}
-		s.admitted(w, &c, j.actions)
+		if entered {
+			s.leave(&c)
+		}
+		if j.actions != nil && j.actions.Twist != "" {
+			s.fail(w, &c, j.reason, j.rule)
+			s.twist(w, &c, j.actions)
+			return
+		}
+		s.refuse(w, &c, j)
 	}()
+}
+
+// asksUser tells whether the client's host is asked who the client is.
+func (d *definition) asksUser() bool {
+	return d.terms != nil && d.terms.idOnly || d.success&config.LogUserID != 0
 }
 
 // findOut asks for names and users until there is a judgement.
@@ -71,42 +81,35 @@ func (s *Server) findOut(w *worker, c *client, j judgement) judgement {
 	return j
 }
 
-// identify asks for the user of a client who has to have one. It writes the
-// NOID line if there is none.
-func (s *Server) identify(c *client) bool {
-	w := &worker{server: s}
-	reply, err := ident.Ask(c.from, w.localAddrPort(c), s.o.Ident)
-	if err != nil {
-		if c.def.failure != 0 {
-			c.def.log.log.Printf(c.def.log.failure, "NOID: %s %v %v", c.def.name, c.from.Addr(), err)
-		}
-		return false
-	}
-	c.user = reply.String()
-	s.logUser(c)
-	return true
-}
+// userLimit is how long an ident server may take where its answer is only to
+// be logged.
+const userLimit = 5 * time.Second
 
-// askUser has the log tell who a client is. The program does not wait for
-// that; the connection lasts until it is known, because the client's host can
-// only tell of one that it has.
-func (s *Server) askUser(c *client) {
-	fd, err := unix.FcntlInt(uintptr(c.fd), unix.F_DUPFD_CLOEXEC, 256)
-	if err != nil || s.asking.Load() >= maxAsking {
-		return
+// identify asks for the user of a client, and has the log tell it, before the
+// program begins: the client's host can only tell of a connection that it
+// has. It is false, and the NOID line is written, for a client who has to
+// have one and has none.
+func (s *Server) identify(w *worker, c *client) bool {
+	only := c.def.terms != nil && c.def.terms.idOnly
+	limit := s.o.Ident
+	if !only {
+		limit = min(limit, userLimit)
 	}
-	known := *c
-	s.asking.Add(1)
-	go func() {
-		defer s.asking.Add(-1)
-		defer unix.Close(fd)
-		known.fd = fd
-		w := &worker{server: s}
-		if reply, err := ident.Ask(known.from, w.localAddrPort(&known), s.o.Ident); err == nil {
-			known.user = reply.String()
-			s.logUser(&known)
+	if !c.from.IsValid() {
+		return !only
+	}
+	reply, err := ident.Ask(c.from, w.localAddrPort(c), limit)
+	switch {
+	case err == nil:
+		c.user = reply.String()
+		if c.def.success&config.LogUserID != 0 {
+			s.logUser(c)
 		}
-	}()
+		return true
+	case only && c.def.failure != 0:
+		c.def.log.log.Printf(c.def.log.failure, "NOID: %s %v %v", c.def.name, c.from.Addr(), err)
+	}
+	return !only
 }
 
 // logUser writes a USERID line. The client's host chose what it says.
@@ -123,7 +126,7 @@ func (s *Server) refuseKnown(c *client, j judgement) {
 		defer s.asking.Add(-1)
 		w := &worker{server: s}
 		s.fail(w, &known, j.reason, j.rule)
-		if reply, err := ident.Ask(known.from, w.localAddrPort(&known), s.o.Ident); err == nil {
+		if reply, err := ident.Ask(known.from, w.localAddrPort(&known), min(s.o.Ident, userLimit)); err == nil {
 			known.user = reply.String()
 			known.def.log.log.Printf(known.def.log.failure, "USERID: %s %s", known.def.name, strings.ToValidUTF8(known.user, "?"))
 		}

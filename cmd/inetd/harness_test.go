@@ -163,6 +163,7 @@ type daemonProcess struct {
 type setup struct {
 	conf    string   // text of its inetd.conf
 	flags   []string // behind -i
+	bare    bool     // by the name xinetd: its options instead of ours
 	program string   // built.inetd, unless another is meant
 	before  []string // a command that runs it
 	env     []string // added to ours
@@ -195,6 +196,9 @@ func (s setup) launch(t *testing.T) *daemonProcess {
 		s.program = built.inetd
 	}
 	args := append(append(append(s.before, s.program, "-i"), s.flags...), d.conf)
+	if s.bare {
+		args = append(append(append(s.before, s.program, "-dontfork"), s.flags...), "-f", d.conf)
+	}
 	d.cmd = exec.Command(args[0], args[1:]...)
 	d.cmd.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+socket), s.env...)
 	d.cmd.SysProcAttr = s.attr

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// hosts.allow and hosts.deny, with names, users and options, in namespaces
+// whose /etc is the test's own.
+func TestHostsAccess(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
+	dir := folder(t)
+	write(t, dir+"/in", "", 0o644)
+	banners := folder(t)
+	write(t, banners+"/true", "sorry\n", 0o644)
+	os.Chmod(dir, 0o777)
+	hosts := map[string]string{
+		"hosts": "127.0.0.1 localhost\n127.0.0.2 good.test\n127.0.0.3 bad.test\n127.0.0.4 liar.test\n", "nsswitch.conf": "hosts: files\n", "resolv.conf": "",
+		"hosts.allow": `echo: good.test : setenv NOTE %h : allow
+cat: 127.0.0.1 EXCEPT .test
+sh: .test : umask 077 : nice 3
+date: 127.0.0.2 : twist /bin/echo twisted %a %d
+`,
+		"hosts.deny": "# all but what hosts.allow has\ntrue: ALL : spawn (echo %a %d >> " + dir + "/spawned) : banners " + banners + "\nALL: ALL : severity auth.warning",
+	}
+	etc(t, hosts)
+	ports := map[string]int{}
+	conf := ""
+	for _, name := range []string{"echo", "cat", "sh", "date", "true"} {
+		ports[name] = port(t)
+		args := map[string]string{"echo": " hello", "sh": ` -c "umask; nice; echo $NOTE"`}[name]
+		conf += fmt.Sprintf("127.0.0.1:%d stream tcp nowait nobody /bin/%s %s%s\n", ports[name], name, name, args)
+	}
+	visit := func(from, name string) string {
+		t.Helper()
+		c := from2(t, from, ports[name])
+		c.(*net.TCPConn).CloseWrite()
+		text, err := io.ReadAll(c)
+		if err != nil {
+			t.Errorf("%s from %s: %v", name, from, err)
+		}
+		return string(text)
+	}
+	d := setup{conf: conf}.start(t)
+	d.find(`/etc/hosts.deny is there and is not consulted for the services of inetd.conf \(start with -l`, 1)
+	if visit("127.0.0.3", "echo") != "hello\n" {
+		t.Error("consulted without -l")
+	}
+	d.reload(conf)
+	if n := strings.Count(d.text(), "is not consulted"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+	d.stop()
+
+	d = setup{conf: conf, flags: []string{"-l"}}.start(t)
+	for _, c := range []struct{ from, name, want string }{
+		{"127.0.0.2", "echo", "hello\n"}, {"127.0.0.3", "echo", ""}, {"127.0.0.1", "cat", ""}, {"127.0.0.9", "echo", ""},
+		{"127.0.0.3", "sh", "0077\n3\n\n"}, {"127.0.0.9", "sh", ""}, {"127.0.0.2", "date", "twisted 127.0.0.2 date\n"}, {"127.0.0.3", "date", ""},
+		{"127.0.0.3", "true", "sorry\n"},
+	} {
+		if got := visit(c.from, c.name); got != c.want {
+			t.Errorf("%s from %s: %q, want %q", c.name, c.from, got, c.want)
+		}
+	}
+	d.find(`(?m)FAIL: \d+\(hosts.deny:3\) libwrap from=127.0.0.9$`, 2)
+	until(t, func() bool {
+		text, _ := os.ReadFile(dir + "/spawned")
+		return string(text) == "127.0.0.3 true\n"
+	})
+	// A change counts for the next client.
+	write(t, "/etc/hosts.allow", "ALL: ALL\n", 0o644)
+	if got := visit("127.0.0.9", "echo"); got != "hello\n" {
+		t.Errorf("after a change of hosts.allow: %q", got)
+	}
+	// An option that cannot be read refuses, and is said so.
+	write(t, "/etc/hosts.allow", "ALL: ALL : nosuchoption\n", 0o644)
+	if got := visit("127.0.0.9", "echo"); got != "" {
+		t.Errorf("with a broken rule: %q", got)
+	}
+	d.find(`hosts_access: hosts.allow:1: unknown option "nosuchoption"`, 1)
+}
+
+// Names in address lists: who comes from an address that has the name, and
+// nobody else.
+func TestNames(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
+	etc(t, map[string]string{"hosts": "127.0.0.1 localhost\n127.0.0.2 good.test\n127.0.0.3 other.test\n", "nsswitch.conf": "hosts: files\n", "resolv.conf": "",
+		"hosts.allow": "", "hosts.deny": ""})
+	p, q, r := port(t), port(t), port(t)
+	d := setup{conf: entry(p, "only_from = good.test 127.0.0.9") + entry(q, "no_access = .test") + entry(r, "only_from = .test", "no_access = other.test")}.start(t)
+	for _, c := range []struct {
+		from string
+		port int
+		in   bool
+	}{
+		{"127.0.0.2", p, true}, {"127.0.0.3", p, false}, {"127.0.0.9", p, true}, {"127.0.0.5", p, false},
+		{"127.0.0.2", q, false}, {"127.0.0.1", q, true},
+		{"127.0.0.2", r, true}, {"127.0.0.3", r, false}, {"127.0.0.1", r, false},
+	} {
+		if n, _ := io.Copy(io.Discard, from2(t, c.from, c.port)); n > 0 != c.in {
+			t.Errorf("%s on %d: %d bytes, to be let in: %v\n%s", c.from, c.port, n, c.in, d.text())
+		}
+	}
+}
+
+// IDONLY and USERID, with a real ident server, none, one that never answers,
+// and one that lies.
+func TestIdent(t *testing.T) {
+	oidentd := server(t, "oidentd", "/usr/sbin/oidentd")
+	if !inside(t) {
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
+	oident := exec.Command(oidentd, "-i", "-a", "127.0.0.2", "-C", "/dev/null")
+	oident.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	oident.Stderr = os.Stderr
+	if err := oident.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer oident.Process.Kill()
+	until(t, func() bool {
+		c, err := net.Dial("tcp", "127.0.0.2:113")
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	silent, err := net.Listen("tcp", "127.0.0.3:113")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	liar, err := net.Listen("tcp", "127.0.0.4:113")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer liar.Close()
+	go func() {
+		for {
+			c, err := liar.Accept()
+			if err != nil {
+				return
+			}
+			var a, b int
+			fmt.Fscanf(c, "%d,%d", &a, &b)
+			fmt.Fprintf(c, "%d,%d:USERID:UNIX:evil\x1b[2Jname\r\n", a, b)
+			c.Close()
+		}
+	}()
+	p, q := port(t), port(t)
+	d := setup{conf: entry(p, "flags = IDONLY", "log_on_success = USERID HOST", "log_on_failure = HOST USERID") + entry(q, "log_on_success = USERID HOST"),
+		program: built.impatient}.start(t)
+	d.find("configuration read", 1)
+	waiting := from2(t, "127.0.0.3", p) // its ident server never answers
+	began := time.Now()
+	if n, _ := io.Copy(io.Discard, from2(t, "127.0.0.2", p)); n == 0 {
+		t.Errorf("refused although its user is known:\n%s", d.text())
+	}
+	if n, _ := io.Copy(io.Discard, from2(t, "127.0.0.5", p)); n != 0 {
+		t.Error("let in without a user")
+	}
+	if took := time.Since(began); took > 1500*time.Millisecond {
+		t.Errorf("others took %v while one is waited for", took)
+	}
+	if n, _ := io.Copy(io.Discard, waiting); n != 0 {
+		t.Error("let in although nobody answered")
+	}
+	d.find(fmt.Sprintf(`USERID: s%d UNIX :root`, p), 1)
+	d.find(fmt.Sprintf(`NOID: s%d 127.0.0.5 no server`, p), 1)
+	d.find(fmt.Sprintf(`NOID: s%d 127.0.0.3 timeout`, p), 1)
+	// Without IDONLY, who is not known is served all the same.
+	if n, _ := io.Copy(io.Discard, from2(t, "127.0.0.3", q)); n == 0 {
+		t.Error("refused for want of an answer that is only to be logged")
+	}
+	io.Copy(io.Discard, from2(t, "127.0.0.4", q))
+	d.find(fmt.Sprintf(`USERID: s%d UNIX :evil\\x1b\[2Jname`, q), 1)
+}
+
+// What fail2ban's and logwatch's own filters read in our lines.
+func TestLogReaders(t *testing.T) {
+	need(t, "root", "perl", "python3")
+	regex := server(t, "fail2ban", "/usr/bin/fail2ban-regex")
+	secure := server(t, "logwatch", "/usr/share/logwatch/scripts/services/secure")
+	dir := folder(t)
+	os.Symlink(built.inetd, dir+"/xinetd")
+	p, q := port(t), port(t)
+	d := setup{conf: entry(p, "no_access = 127.0.0.0/8") + entry(q), program: dir + "/xinetd", bare: true}.start(t)
+	io.Copy(io.Discard, from2(t, "127.0.0.7", p))
+	ask(t, q, "")
+	d.find("EXIT: ", 1)
+	lines := strings.ReplaceAll(d.text(), " xinetd[", " host xinetd[")
+	log := write(t, dir+"/log", lines, 0o644)
+	root := strings.TrimSuffix(regex, "/usr/bin/fail2ban-regex")
+	cmd := exec.Command("python3", regex, "-c", root+"/etc/fail2ban", log, "xinetd-fail")
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+root+"/usr/lib/python3/dist-packages")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "1 matched") {
+		t.Errorf("fail2ban: %v\n%s\n%s", err, out, lines)
+	}
+	var stripped strings.Builder // logwatch gives its scripts lines without date and host
+	for line := range strings.Lines(lines) {
+		if _, rest, ok := strings.Cut(line, " host "); ok {
+			stripped.WriteString(rest)
+		}
+	}
+	watch := exec.Command("perl", "-I", strings.TrimSuffix(secure, "/scripts/services/secure")+"/lib", secure)
+	watch.Env = append(os.Environ(), "LOGWATCH_DETAIL_LEVEL=10")
+	watch.Stdin = strings.NewReader(stripped.String())
+	out, err = watch.CombinedOutput()
+	started := fmt.Sprintf("s%d", q)
+	if err != nil || !strings.Contains(string(out), "Connections") || !strings.Contains(string(out), started) || !strings.Contains(string(out), "127.0.0.1") {
+		t.Errorf("logwatch: %v\n%s\n%s", err, out, stripped.String())
+	}
+	if strings.Contains(string(out), "Unmatched") && strings.Contains(string(out[strings.Index(string(out), "Unmatched"):]), "EXIT") {
+		t.Errorf("logwatch does not know our EXIT lines:\n%s", out)
+	}
+}
