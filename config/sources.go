@@ -160,9 +160,12 @@ func factored(text string) ([]netip.Prefix, bool) {
 	return prefixes, true
 }
 
-// hostName tells whether a word can be the name of a host or a domain.
+// hostName tells whether a word can be the name of a host or a domain. One
+// without a letter in its last part is an address that went wrong.
 func hostName(text string) bool {
-	return len(text) <= 254 && strings.Trim(text, ".") != "" && !strings.Contains(text, "..") &&
+	last := strings.TrimSuffix(text, ".")
+	last = last[strings.LastIndexByte(last, '.')+1:]
+	return strings.ContainsFunc(last, isLetter) && len(text) <= 254 && strings.Trim(text, ".") != "" && !strings.Contains(text, "..") &&
 		!strings.ContainsFunc(text, func(c rune) bool {
 			return !isLetter(c) && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.'
 		})

@@ -22,7 +22,7 @@ func (r *definer) world(conf *config.Service, account *spawn.Account) (*spawn.Wo
 	if err != nil {
 		return nil, err
 	}
-	key := fmt.Sprintf("%p %p %v %d %d %v %q %q %v", account, env, conf.Groups, conf.Umask, conf.Nice, conf.Rlimits, conf.Chdir, conf.Chroot, conf.NoNewPrivs)
+	key := fmt.Sprintf("%s %p %p %v %d %d %v %q %q %v", conf.Dialect, account, env, conf.Groups, conf.Umask, conf.Nice, conf.Rlimits, conf.Chdir, conf.Chroot, conf.NoNewPrivs)
 	if w := r.worlds[key]; w != nil {
 		return w, nil
 	}
@@ -38,6 +38,10 @@ func (r *definer) world(conf *config.Service, account *spawn.Account) (*spawn.Wo
 			alone := *account
 			alone.Groups = nil
 			w.User = &alone
+		} else if own, err := r.accounts.Lookup(conf.User, ""); err == nil && conf.Dialect == config.Xinetd {
+			both := *account // xinetd's groups are those of the user, whatever group says
+			both.Groups = own.Groups
+			w.User = &both
 		}
 	}
 	r.worlds[key] = w

@@ -58,11 +58,12 @@ func check(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "inetctl: check: %v\n", err)
 		return failed
 	}
-	problems = append(problems, hostProblems(services)...)
+	found, broken := hostProblems(services)
+	problems = append(problems, found...)
 	slices.SortStableFunc(problems, func(a, b config.Problem) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	r := report{Services: len(services), Problems: []finding{}}
+	r := report{Services: len(services) - broken, Problems: []finding{}}
 	for _, p := range problems {
 		if p.Severity == config.Error {
 			r.Errors++
@@ -121,8 +122,9 @@ func count(n int, what string) string {
 }
 
 // hostProblems tells what is wrong with services on this host: users,
-// programs, files that are not there, and hosts.allow.
-func hostProblems(services []*config.Service) (problems []config.Problem) {
+// programs, files that are not there, and hosts.allow. broken is the number
+// of services that cannot run.
+func hostProblems(services []*config.Service) (problems []config.Problem, broken int) {
 	accounts := spawn.NewAccounts()
 	wrapped := false
 	for _, s := range services {
@@ -133,6 +135,7 @@ func hostProblems(services []*config.Service) (problems []config.Problem) {
 				if accounts.Known(s.User) {
 					setting = "group"
 				}
+				broken++
 				problems = append(problems, s.ProblemOf(setting, config.Error, "add it, or correct "+s.Field(setting), "%v", err))
 			}
 		}
@@ -153,7 +156,7 @@ func hostProblems(services []*config.Service) (problems []config.Problem) {
 		}
 	}
 	if !wrapped {
-		return problems
+		return problems, broken
 	}
 	for _, file := range []string{"/etc/hosts.allow", "/etc/hosts.deny"} {
 		text, err := os.ReadFile(file)
@@ -164,5 +167,5 @@ func hostProblems(services []*config.Service) (problems []config.Problem) {
 			problems = append(problems, config.Problem{Place: config.Place{File: filepath.Clean(file), Line: p.Line}, Severity: config.Warning, Text: p.Text, Hint: "correct the line (hosts_access(5))"})
 		}
 	}
-	return problems
+	return problems, broken
 }

@@ -36,15 +36,23 @@ func inside(t *testing.T) bool {
 // etc puts files over those of /etc.
 func etc(t *testing.T, files map[string]string) {
 	t.Helper()
+	over(t, "/etc", files, 0o644)
+}
+
+// over puts files over those of a folder, in a mount namespace of ours.
+func over(t *testing.T, folderOf string, files map[string]string, mode os.FileMode) {
+	t.Helper()
 	dir := folder(t)
 	command(t, "mount", "-t", "tmpfs", "tmpfs", dir) // an overlay cannot lie upon an overlay
 	os.Mkdir(dir+"/upper", 0o755)
 	os.Mkdir(dir+"/work", 0o755)
 	for name, text := range files {
-		write(t, filepath.Join(dir, "upper", name), text, 0o644)
+		path := filepath.Join(dir, "upper", name)
+		os.MkdirAll(filepath.Dir(path), 0o755)
+		write(t, path, text, mode)
 	}
-	command(t, "mount", "-t", "overlay", "overlay", "-o", "lowerdir=/etc,upperdir="+dir+"/upper,workdir="+dir+"/work", "/etc")
-	t.Cleanup(func() { exec.Command("umount", "-l", "/etc", dir).Run() })
+	command(t, "mount", "-t", "overlay", "overlay", "-o", "lowerdir="+folderOf+",upperdir="+dir+"/upper,workdir="+dir+"/work", folderOf)
+	t.Cleanup(func() { exec.Command("umount", "-l", folderOf, dir).Run() })
 }
 
 // zone writes a time zone in which it is some time of the day now (tzfile(5)).
