@@ -84,14 +84,14 @@ func TestCheck(t *testing.T) {
 	add it, or correct user
 ` + file + `:35:16: warning: three: only_from 192.0.2.7 lies inside no_access 192.0.2.0/24, which wins
 	remove one of them
-1 service, 3 errors, 1 warning
+0 services, 3 errors, 1 warning
 `
 	if status != failed || out != want {
 		t.Errorf("%d\n%s\nwant\n%s", status, out, want)
 	}
 	out, _, status = do("check", "--json", file)
 	var r report
-	if err := json.Unmarshal([]byte(out), &r); err != nil || status != failed || r.Errors != 3 || r.Warnings != 1 || r.Services != 1 || len(r.Problems) != 4 {
+	if err := json.Unmarshal([]byte(out), &r); err != nil || status != failed || r.Errors != 3 || r.Warnings != 1 || r.Services != 0 || len(r.Problems) != 4 {
 		t.Errorf("%d %v %+v", status, err, r)
 	}
 	if p := r.Problems[0]; p.File != file || p.Line != 13 || p.Column != 26 || p.Severity != "error" || p.Service != "one" || p.Hint == "" {
