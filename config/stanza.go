@@ -19,6 +19,8 @@ type setting struct {
 	words []word
 	at    Place
 	bad   *bad // it could not be read at all
+
+	merged bool // words is nobody else's
 }
 
 // A stanza is a service as xinetd.conf and TOML describe one, before anybody
@@ -80,19 +82,22 @@ func (b *builder) apply(a *attribute, before *setting, s setting, defaults bool)
 	case s.op == "=" || before == nil && s.op == "+=":
 		return &s
 	}
-	next := setting{name: a.name, op: "=", at: s.at}
-	if before != nil {
-		next.words = slices.Clone(before.words)
-	}
-	for _, w := range s.words {
-		same := func(x word) bool { return strings.EqualFold(x.text, w.text) }
-		if s.op == "-=" {
-			next.words = slices.DeleteFunc(next.words, same)
-		} else if !slices.ContainsFunc(next.words, same) {
-			next.words = append(next.words, w)
+	next := before
+	if before == nil || !before.merged { // the words are another stanza's
+		next = &setting{name: a.name, op: "=", merged: true}
+		if before != nil {
+			next.words = slices.Clone(before.words)
 		}
 	}
-	return &next
+	next.at = s.at
+	if s.op == "+=" {
+		next.words = append(next.words, s.words...)
+		return next
+	}
+	for _, w := range s.words {
+		next.words = slices.DeleteFunc(next.words, func(x word) bool { return strings.EqualFold(x.text, w.text) })
+	}
+	return next
 }
 
 // A builder makes a Service of a stanza.

@@ -79,7 +79,9 @@ type rate struct {
 
 // A meter counts starts as xinetd's cps does: the mean since its window
 // opened, which is as many seconds long as there may be starts in one. A
-// client that comes after a silence may so come often at once.
+// client that comes after a silence may so come often at once. xinetd counts
+// whole seconds, so that 51 starts within 1.9 seconds are too many for it
+// where there may be 50 in one; here they are not.
 type meter struct {
 	since  time.Duration
 	n      int
@@ -88,13 +90,13 @@ type meter struct {
 
 // over counts a start, and tells whether it is one too many.
 func (m *meter) over(r config.Rate, now time.Duration) bool {
-	seconds := int((now - m.since) / time.Second)
-	if m.n == 0 || seconds >= r.Max {
+	passed := now - m.since
+	if m.n == 0 || passed >= time.Duration(r.Max)*time.Second {
 		m.since, m.n = now, 1
 		return m.n > r.Max
 	}
 	m.n++
-	return m.n/max(seconds, 1) > r.Max
+	return float64(m.n) > float64(r.Max)*max(passed, time.Second).Seconds()
 }
 
 type meters map[netip.Addr]meter

@@ -1,6 +1,7 @@
 // Command load measures a TCP or UDP service on loopback.
 //
 //	load -n 3000 -c 8 ADDRESS       connections, a few at a time, each read to its end
+//	load -every 2ms -from 127.0.0.66 ADDRESS   one each two milliseconds, from that address
 //	load -udp -d 2s -w 32 ADDRESS   datagrams, so many in flight, each echoed
 //
 // It prints the rate in a second, the 50th and the 99th percentile of a
@@ -23,6 +24,8 @@ import (
 func main() {
 	n := flag.Int("n", 3000, "connections")
 	c := flag.Int("c", 8, "connections at a time")
+	every := flag.Duration("every", 0, "a connection each time this has passed, whatever becomes of the others")
+	from := flag.String("from", "127.0.0.1", "source address")
 	udp := flag.Bool("udp", false, "measure a UDP echo service")
 	d := flag.Duration("d", 2*time.Second, "how long, over UDP")
 	w := flag.Int("w", 32, "datagrams in flight")
@@ -36,7 +39,41 @@ func main() {
 		datagrams(at.String(), *d, *w)
 		return
 	}
+	source = &net.TCPAddr{IP: net.ParseIP(*from)}
+	if *every > 0 {
+		paced(at.String(), *n, *every)
+		return
+	}
 	connections(at.String(), *n, *c)
+}
+
+var source *net.TCPAddr
+
+// paced begins connections at a steady pace.
+func paced(at string, n int, every time.Duration) {
+	took := make([]time.Duration, n)
+	var failed atomic.Int64
+	var all sync.WaitGroup
+	pace := time.NewTicker(every)
+	began := time.Now()
+	for i := range n {
+		<-pace.C
+		all.Go(func() {
+			start := time.Now()
+			if connect(at) != nil {
+				failed.Add(1)
+			}
+			took[i] = time.Since(start)
+		})
+	}
+	all.Wait()
+	report(took, failed.Load(), time.Since(began))
+}
+
+func report(took []time.Duration, failed int64, all time.Duration) {
+	n := len(took)
+	slices.Sort(took)
+	fmt.Printf("%.0f %d %d %d\n", float64(n)/all.Seconds(), took[n/2].Microseconds(), took[n*99/100].Microseconds(), failed)
 }
 
 func connections(at string, n, c int) {
@@ -60,14 +97,12 @@ func connections(at string, n, c int) {
 		})
 	}
 	all.Wait()
-	rate := float64(n) / time.Since(began).Seconds()
-	slices.Sort(took)
-	fmt.Printf("%.0f %d %d %d\n", rate, took[n/2].Microseconds(), took[n*99/100].Microseconds(), failed.Load())
+	report(took, failed.Load(), time.Since(began))
 }
 
 // connect reads a connection to its end, which has to say something.
 func connect(at string) error {
-	conn, err := net.DialTimeout("tcp", at, 10*time.Second)
+	conn, err := (&net.Dialer{Timeout: 10 * time.Second, LocalAddr: source}).Dial("tcp", at)
 	if err != nil {
 		return err
 	}
