@@ -59,7 +59,7 @@ func describe(services []*Service, problems []Problem) string {
 }
 
 func TestGolden(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.conf")
+	files, err := filepath.Glob("testdata/*.[ct]*")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no files", err)
 	}
@@ -71,7 +71,7 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := describe(services, problems)
-			golden := strings.TrimSuffix(file, ".conf") + ".golden"
+			golden := strings.TrimSuffix(file, filepath.Ext(file)) + ".golden"
 			if *update {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)

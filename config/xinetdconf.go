@@ -158,7 +158,11 @@ func (f *xinetdFile) stanza(name string, brace bool) {
 		before := f.number
 		if words, ok := f.next(); !ok || words[0].text != "{" {
 			f.r.report(st.at, Error, name, "write a line with { behind it", "the entry has no {")
-			f.number = before // it may be the next entry
+			if ok && settingOf(words).bad == nil {
+				f.skip()
+			} else {
+				f.number = before // it may be the next entry
+			}
 			return
 		}
 	}

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io"
+	"math/rand"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -384,6 +387,104 @@ func TestRedirect(t *testing.T) {
 		t.Errorf("%q from nowhere", got)
 	}
 	d.find(fmt.Sprintf(`FAIL: s%d redirect: .*connection refused from=127.0.0.1`, gone), 1)
+}
+
+// A gigabyte each way at once, and all of it arrives.
+func TestRedirectGigabyte(t *testing.T) {
+	need(t, "root")
+	size := int64(1 << 30)
+	if racing || testing.Short() {
+		size = 1 << 26
+	}
+	behind, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer behind.Close()
+	p := port(t)
+	d := setup{conf: entry(p, fmt.Sprintf("redirect = 127.0.0.1 %d", behind.Addr().(*net.TCPAddr).Port), "log_on_success = TRAFFIC")}.start(t)
+	sums := make(chan string, 4)
+	both := func(c *net.TCPConn, seed int64) { // sends its own, and sums what comes
+		var done sync.WaitGroup
+		done.Go(func() {
+			h := sha256.New()
+			if _, err := io.Copy(io.MultiWriter(c, h), io.LimitReader(rand.New(rand.NewSource(seed)), size)); err != nil {
+				t.Error(err)
+			}
+			c.CloseWrite()
+			sums <- fmt.Sprintf("%x", h.Sum(nil))
+		})
+		h := sha256.New()
+		if n, err := io.Copy(h, c); err != nil || n != size {
+			t.Errorf("%d bytes of %d, %v", n, size, err)
+		}
+		sums <- fmt.Sprintf("%x", h.Sum(nil))
+		done.Wait()
+		c.Close()
+	}
+	go func() {
+		if c, err := behind.Accept(); err == nil {
+			both(c.(*net.TCPConn), 1)
+		}
+	}()
+	c := dial(t, p)
+	c.SetDeadline(time.Now().Add(10 * patience))
+	both(c, 2)
+	seen := map[string]int{}
+	for range 4 {
+		seen[<-sums]++
+	}
+	for sum, n := range seen {
+		if n != 2 {
+			t.Errorf("%s was sent or came %d times", sum, n)
+		}
+	}
+	d.find(fmt.Sprintf(`TRAFFIC: s%d in=%d\(bytes\) out=%d\(bytes\)`, p, size, size), 1)
+}
+
+// Services behind tcpmux have terms of their own.
+func TestXinetdMux(t *testing.T) {
+	need(t, "root")
+	p := port(t)
+	mux := func(name, kind, settings string) string {
+		return fmt.Sprintf("service %s\n{\n type = %s UNLISTED\n protocol = tcp\n socket_type = stream\n wait = no\n user = nobody\n server = /bin/echo\n server_args = hello\n log_on_success = HOST\n%s}\n", name, kind, settings)
+	}
+	d := setup{conf: fmt.Sprintf("service tcpmux\n{\n type = INTERNAL UNLISTED\n id = mux\n port = %d\n bind = 127.0.0.1\n socket_type = stream\n wait = no\n}\n", p) +
+		mux("plain", "TCPMUX", "") + mux("plus", "TCPMUXPLUS", "") + mux("kept", "TCPMUXPLUS", " no_access = 127.0.0.1\n")}.start(t)
+	for name, want := range map[string]string{"plain": "hello\n", "PLUS": "+Go\r\nhello\n", "kept": "-Service not available\r\n", "other": "-Service not available\r\n"} {
+		if got := ask(t, p, name+"\r\n"); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	d.find(`START: plus from=127.0.0.1\n`, 1)
+	d.find(`(?m)FAIL: kept\(no_access=127.0.0.1,inetd.conf:\d+\) address from=127.0.0.1$`, 1)
+}
+
+// The examples run as they stand, without root.
+func TestExamples(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
+	for _, file := range []string{"demo.toml", "demo-xinetd.conf"} {
+		text, err := os.ReadFile("../../examples/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := setup{conf: string(text), attr: &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 4242, Gid: 4242}}}.start(t)
+		if got := ask(t, 7007, "hello\n"); got != "hello\n" {
+			t.Errorf("%s: echo %q", file, got)
+		}
+		for _, port := range []int{7008, 7009} {
+			if got := ask(t, port, "who\n"); got != "hello 127.0.0.1\nWHO\n" {
+				t.Errorf("%s: %d says %q", file, port, got)
+			}
+		}
+		if text := d.text(); strings.Contains(text, "skipped") {
+			t.Errorf("%s:\n%s", file, text)
+		}
+		d.stop()
+	}
 }
 
 // A session ends when it lasts too long, or when nothing happens.
