@@ -161,33 +161,8 @@ func FuzzReadInetd(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		lines := strings.Count(text, "\n") + 1
 		services, problems := ReadInetd("inetd.conf", text, Options{PerMinute: 256, Services: "testdata/services"})
-		for _, p := range problems {
-			if p.Line < 1 || p.Line > lines || p.Text == "" || p.Hint == "" || p.String() == "" {
-				t.Errorf("problem without a place, a reason or a hint: %+v", p)
-			}
-		}
-		for _, s := range services {
-			if s.At.Line < 1 || s.At.Line > lines || s.Name == "" || s.User == "" {
-				t.Errorf("%+v", s)
-			}
-			if (s.Internal == "") == (s.Server == "") || s.Server != "" && len(s.Args) == 0 {
-				t.Errorf("neither program nor builtin, or both: %+v", s)
-			}
-			if (len(s.Listen) == 0) != (s.Mux != "") {
-				t.Errorf("nowhere to be reached: %+v", s)
-			}
-			if s.Instances < 0 || s.PerMinute < 0 || s.PerSource < 0 || s.PerSourcePerMinute < 0 || s.SendBuffer < 0 || s.ReceiveBuffer < 0 {
-				t.Errorf("a limit below zero: %+v", s)
-			}
-			for _, l := range s.Listen {
-				tcpOrUDP := l.Network == "tcp" || l.Network == "udp"
-				if tcpOrUDP && (l.Port < 1 || l.Port > 65535) || l.Network == "unix" && !filepath.IsAbs(l.Path) || l.Mode&^0o777 != 0 {
-					t.Errorf("%+v", l)
-				}
-			}
-		}
+		sane(t, text, services, problems)
 		kept, _ := withoutClashes(services)
 		if again, more := withoutClashes(kept); len(again) != len(kept) || len(more) != 0 {
 			t.Errorf("clashes are left: %v", more)

@@ -10,9 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"goinetd/config"
 	"goinetd/inetd/admit"
-	"goinetd/inetd/builtin"
 	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
 )
@@ -80,104 +78,6 @@ func (s *Server) accept(w *worker, l *listener) {
 		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_ADDRFORM, unix.AF_INET)
 	}
 	s.decided(w, &c, j)
-}
-
-// decided does what a judgement says.
-func (s *Server) decided(w *worker, c *client, j judgement) {
-	switch {
-	case j.asks() || j.actions != nil || j.reason == "" && c.def.asksUser():
-		s.deliberate(*c, j)
-	case j.reason != "":
-		s.refuse(w, c, j)
-	default:
-		s.begin(w, c, s.handOver)
-	}
-}
-
-// enter counts a client in for whom a place was reserved, or has the
-// judgement say why not, and gives the place back. source is the address to
-// be counted, if any. s.mu is held.
-func (s *Server) enter(c *client, j *judgement, source netip.Addr) {
-	switch {
-	case j.reason != "":
-		if t := c.def.terms; t != nil && t.sensor && t.denyTime != 0 && c.from.IsValid() && c.def.kind == config.Stream {
-			s.ban(c.from.Addr(), t.denyTime)
-			s.log.Printf(syslog.Crit, "%s: sensor: %v is kept out of every service%s", c.def.name, c.from.Addr(), forHowLong(t.denyTime))
-		}
-	case s.isBanned(c.from.Addr()):
-		j.reason, j.rule = reasonAddress, "sensor"
-	case s.o.Limit > 0 && c.def.image != nil && s.children.Len() >= s.o.Limit:
-		j.reason = reasonProcess
-	default:
-		j.reason = string(c.svc.gate.Enter(c.def.limits, s.now(), source))
-	}
-	if j.reason == "" {
-		return
-	}
-	c.svc.gate.Cancel()
-	s.resume(c.svc)
-	s.refusals++
-	if j.reason == string(admit.CPS) {
-		s.deactivate(c.svc)
-	}
-}
-
-func forHowLong(d time.Duration) string {
-	if d == config.Forever {
-		return ""
-	}
-	return " for " + d.String()
-}
-
-// refuse tells a client that it may not come in, and the log why.
-func (s *Server) refuse(w *worker, c *client, j judgement) {
-	if j.reason == string(admit.Paused) { // logged when the pause began
-		unix.Close(c.fd)
-		return
-	}
-	if c.def.failure&config.LogUserID != 0 && c.from.IsValid() && s.asking.Load() < maxAsking {
-		s.refuseKnown(c, j)
-		return
-	}
-	s.fail(w, c, j.reason, j.rule)
-	s.sendAway(w, c)
-}
-
-// sendAway says the banner for those who are refused, and ends the
-// connection.
-func (s *Server) sendAway(w *worker, c *client) {
-	var text []byte
-	if c.def.mux != "" {
-		text = append(text, builtin.Unknown...)
-	}
-	if t := c.def.terms; t != nil {
-		text = s.appendBanner(s.appendBanner(text, t.banner), t.bannerFail)
-	}
-	s.farewell(w, c.fd, text)
-}
-
-// begin greets a client that may come in, and has it served.
-func (s *Server) begin(w *worker, c *client, next func(*worker, *client)) {
-	var text []byte
-	if c.def.muxPlus {
-		text = append(text, builtin.Accepted...)
-	}
-	if t := c.def.terms; t != nil {
-		text = s.appendBanner(s.appendBanner(text, t.banner), t.bannerSuccess)
-	}
-	s.greet(w, c, text, next)
-}
-
-// handOver gives a client to what serves it.
-func (s *Server) handOver(w *worker, c *client) {
-	switch {
-	case c.def.redirects():
-		s.relay(c)
-	case c.def.image == nil:
-		s.serve(w, c)
-	default:
-		s.spawn(w, c, c.def.image)
-	}
 }
 
 // accept4 is accept4(2) without a trip through Go's scheduler: the socket

@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -41,29 +39,16 @@ type report struct {
 func check(args []string, stdout, stderr io.Writer) int {
 	f, dialect := flags("check", stderr)
 	asJSON := f.Bool("json", false, "print one JSON object")
-	files, err := parse(f, args)
-	if errors.Is(err, flag.ErrHelp) {
-		return fine
-	}
-	var o config.Options
-	if err == nil {
-		o, err = options(*dialect)
-	}
-	var services []*config.Service
-	var problems []config.Problem
-	if err == nil {
-		services, problems, err = load(files, o)
-	}
+	c, err := load(f, args, dialect)
 	if err != nil {
-		fmt.Fprintf(stderr, "inetctl: check: %v\n", err)
-		return failed
+		return stop("check", err, stderr)
 	}
-	found, broken := hostProblems(services)
-	problems = append(problems, found...)
+	found, broken := hostProblems(c.services)
+	problems := append(c.problems, found...)
 	slices.SortStableFunc(problems, func(a, b config.Problem) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	r := report{Services: len(services) - broken, Problems: []finding{}}
+	r := report{Services: len(c.services) - broken, Problems: []finding{}}
 	for _, p := range problems {
 		if p.Severity == config.Error {
 			r.Errors++

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -19,40 +18,27 @@ func convert(args []string, stdout, stderr io.Writer) int {
 	to := f.String("to", "", "toml, xinetd, inetd or systemd")
 	lossy := f.Bool("lossy", false, "write it although settings are lost")
 	folder := f.String("o", "", "folder for systemd's units; else they are printed")
-	files, err := parse(f, args)
-	if errors.Is(err, flag.ErrHelp) {
-		return fine
-	}
-	var o config.Options
-	if err == nil {
-		o, err = options(*dialect)
-	}
+	c, err := load(f, args, dialect)
 	if err == nil && *to != "toml" && *to != "xinetd" && *to != "inetd" && *to != "systemd" {
 		err = fmt.Errorf("--to: %q is none of toml, xinetd, inetd and systemd", *to)
 	}
 	if err == nil && *folder != "" && *to != "systemd" {
 		err = errors.New("-o is for systemd's units")
 	}
-	var services []*config.Service
-	var problems []config.Problem
-	if err == nil {
-		services, problems, err = load(files, o)
-	}
 	if err != nil {
-		fmt.Fprintf(stderr, "inetctl: convert: %v\n", err)
-		return failed
+		return stop("convert", err, stderr)
 	}
-	for _, p := range problems {
+	for _, p := range c.problems {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Severity, p)
 	}
 	var out string
 	var units []config.Unit
 	var lost []config.Loss
 	if *to == "systemd" {
-		units, lost = config.Units(services)
+		units, lost = config.Units(c.services)
 		out = printed(units)
 	} else {
-		out, lost = config.Write(config.Dialect(*to), services, o)
+		out, lost = config.Write(config.Dialect(*to), c.services, c.o)
 	}
 	for _, l := range lost {
 		fmt.Fprintf(stderr, "lost: %v\n", l)
@@ -67,10 +53,9 @@ func convert(args []string, stdout, stderr io.Writer) int {
 		_, err = io.WriteString(stdout, out)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "inetctl: convert: %v\n", err)
-		return failed
+		return stop("convert", err, stderr)
 	}
-	if config.Errors(problems) {
+	if config.Errors(c.problems) {
 		return failed
 	}
 	return fine

@@ -93,21 +93,43 @@ func options(dialect string) (config.Options, error) {
 	return config.Options{Dialect: d, KnownUser: spawn.NewAccounts().Known}, nil
 }
 
-// load reads the files, or what inetd reads by itself.
-func load(files []string, o config.Options) ([]*config.Service, []config.Problem, error) {
+// A configuration is what a verb is about.
+type configuration struct {
+	services []*config.Service
+	problems []config.Problem
+	o        config.Options
+}
+
+// load reads the files that a command line names, or what inetd reads by
+// itself.
+func load(f *flag.FlagSet, args []string, dialect *string) (c configuration, err error) {
+	files, err := parse(f, args)
+	if err != nil {
+		return c, err
+	}
+	if c.o, err = options(*dialect); err != nil {
+		return c, err
+	}
 	if len(files) == 0 {
 		files = config.DefaultPaths()
 	}
-	for i, f := range files {
-		path, err := filepath.Abs(f)
-		if err != nil {
-			return nil, nil, err
+	for i, name := range files {
+		if files[i], err = filepath.Abs(name); err != nil {
+			return c, err
 		}
-		files[i] = path
 	}
-	services, problems, err := config.Load(files, o)
+	c.services, c.problems, err = config.Load(files, c.o)
 	if errors.Is(err, os.ErrNotExist) {
 		err = fmt.Errorf("%w (name the file, or write it)", err)
 	}
-	return services, problems, err
+	return c, err
+}
+
+// stop ends a verb for an error.
+func stop(verb string, err error, stderr io.Writer) int {
+	if errors.Is(err, flag.ErrHelp) {
+		return fine
+	}
+	fmt.Fprintf(stderr, "inetctl: %s: %v\n", verb, err)
+	return failed
 }
