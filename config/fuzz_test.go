@@ -44,7 +44,7 @@ func sane(t *testing.T, text string, services []*Service, problems []Problem) {
 				}
 			}
 		}
-		if s.Wait && s.SocketType == Stream && (s.NoAccess != nil && len(s.NoAccess) > 0 || s.PerSource != 0) {
+		if s.Wait && s.SocketType == Stream && (len(s.NoAccess) > 0 || s.PerSource != 0) {
 			t.Errorf("what cannot be enforced is let through: %+v", s)
 		}
 		for _, l := range s.Listen {

@@ -268,7 +268,7 @@ func (u *unitWriter) losses(accept bool) {
 	told := map[string]bool{"user": true, "group": true, "server": true, "server_args": true, "umask": true, "nice": true, "env": true,
 		"chdir": true, "chroot": true, "no_new_privs": true, "session_timeout": true, "only_from": true, "no_access": true, "sndbuf": true, "rcvbuf": true,
 		"redirect": true, "log_type": true, "log_on_success": true, "log_on_failure": true, "groups": true, "queue": true,
-		"instances": accept, "per_source": accept, "cps": !accept, "passenv": s.PassEnv != nil && len(s.PassEnv) == 1 && s.PassEnv[0] == "*"}
+		"instances": accept, "per_source": accept, "cps": !accept, "passenv": len(s.PassEnv) == 1 && s.PassEnv[0] == "*"}
 	usual := &Service{Umask: -1, Libwrap: s.Libwrap, CPS: s.CPS}
 	if _, written := s.written["cps"]; written {
 		usual.CPS = Rate{}

@@ -193,6 +193,7 @@ func TestImports(t *testing.T) {
 			t.Errorf("imports something large: %s", line)
 		}
 	}
+	asShipped(t)
 	out := command(t, "go", "tool", "nm", built.inetd)
 	for _, large := range []string{"crypto/tls.(*Conn).Handshake", "encoding/json.Marshal"} {
 		if strings.Contains(out, large) {
