@@ -49,6 +49,10 @@ func (s *Server) lend(w *worker, l *listener) {
 		c.from = firstSender(c.fd, c.def.kind)
 	}
 	t.from = c.from
+	if c.def.terms != nil && c.def.kind == config.Dgram && l.Network != "unix" && !c.from.IsValid() {
+		s.takeBack(&c, t) // a datagram that was none, as one with a bad checksum: nobody to judge
+		return
+	}
 	var j judgement
 	if c.def.terms != nil {
 		j = s.judge(w, &c, nil, nil)
@@ -127,6 +131,17 @@ func (s *Server) rejectLoan(w *worker, c *client, t task, j judgement) {
 	}
 	s.failQuietly(w, c, j)
 	s.mu.Lock()
+	t.lent.busy--
+	s.giveBack(t.lent, t.loan)
+	s.closeIdle(t.lent)
+	s.mu.Unlock()
+}
+
+// takeBack watches a socket again that was promised to a program for nothing.
+func (s *Server) takeBack(c *client, t task) {
+	s.mu.Lock()
+	c.svc.gate.Cancel()
+	s.resume(c.svc)
 	t.lent.busy--
 	s.giveBack(t.lent, t.loan)
 	s.closeIdle(t.lent)

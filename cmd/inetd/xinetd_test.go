@@ -356,6 +356,20 @@ func TestDatagramsRefused(t *testing.T) {
 	d.find(fmt.Sprintf(`FAIL: s%d\(no_access=`, q), 1)
 }
 
+// A program that leaves its datagrams unread is started again for them, but
+// not for ever: cps closes the service for a while.
+func TestUnreadDatagrams(t *testing.T) {
+	need(t, "root")
+	p := port(t)
+	d := setup{conf: entry(p, "socket_type = dgram", "wait = yes", "server = /bin/true", "cps = 5 1")}.start(t)
+	udp(t, p).Write([]byte("x"))
+	d.find("Deactivating service", 1)
+	d.find("Activating service", 1)
+	if n := strings.Count(d.text(), "START: "); n != 5 {
+		t.Errorf("%d starts", n)
+	}
+}
+
 // Services behind tcpmux have terms of their own.
 func TestXinetdMux(t *testing.T) {
 	need(t, "root")
