@@ -13,6 +13,7 @@ import (
 	"goinetd/inetd/admit"
 	"goinetd/inetd/builtin"
 	"goinetd/inetd/socket"
+	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
 )
 
@@ -34,8 +35,8 @@ type conn struct {
 	refused bool // counted in drains
 	started bool // there is a START line
 
-	told func(*worker, *client) // what comes when all is said
-	c    *client
+	greeted *client      // who is served when all is said; nil: nobody
+	image   *spawn.Image // of its program
 
 	svc   *service // nil once its place is released
 	def   *definition
@@ -93,21 +94,18 @@ func (s *Server) farewell(w *worker, fd int, text []byte) {
 
 // greet tells a client something and goes on with it. One that does not
 // read is waited for in the epoll set, and nobody waits with it.
-func (s *Server) greet(w *worker, c *client, text []byte, next func(*worker, *client)) {
-	if len(text) > 0 {
-		n, err := unix.SendmsgN(c.fd, text, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
-		text = text[max(n, 0):]
-		if err != nil && err != unix.EAGAIN && err != unix.EINTR { // it has gone
-			text = nil
-		}
+func (s *Server) greet(w *worker, c *client, text []byte, image *spawn.Image) {
+	n, err := unix.SendmsgN(c.fd, text, nil, nil, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	text = text[max(n, 0):]
+	if err != nil && err != unix.EAGAIN && err != unix.EINTR { // it has gone
+		text = nil
 	}
 	if len(text) == 0 {
-		next(w, c)
+		s.handOver(w, c, image)
 		return
 	}
-	waiting := *c
-	waiting.fd = socket.Raise(c.fd)
-	k := &conn{s: s, fd: waiting.fd, stream: builtin.NewTell(text), told: next, c: &waiting,
+	c.fd = socket.Raise(c.fd)
+	k := &conn{s: s, fd: c.fd, stream: builtin.NewTell(text), greeted: c, image: image,
 		svc: c.svc, def: c.def, l: c.l, from: c.from, to: c.to, since: s.now()}
 	k.limit(tellLimit)
 	k.ready(w)
@@ -137,12 +135,12 @@ func (k *conn) step(w *worker) {
 	case builtin.Start:
 		k.mux(w)
 	case builtin.Told:
-		if k.told == nil {
+		if k.greeted == nil {
 			k.drain(w)
 			return
 		}
 		k.letGo()
-		k.told(w, k.c)
+		k.s.handOver(w, k.greeted, k.image)
 	}
 }
 

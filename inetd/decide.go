@@ -9,6 +9,7 @@ import (
 	"goinetd/config"
 	"goinetd/inetd/admit"
 	"goinetd/inetd/builtin"
+	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
 )
 
@@ -22,7 +23,7 @@ func (s *Server) decided(w *worker, c *client, j judgement) {
 	case j.reason != "":
 		s.refuse(w, c, j)
 	default:
-		s.begin(w, c, s.handOver)
+		s.begin(w, c, c.def.image)
 	}
 }
 
@@ -88,8 +89,9 @@ func (s *Server) sendAway(w *worker, c *client) {
 	s.farewell(w, c.fd, text)
 }
 
-// begin greets a client that may come in, and has it served.
-func (s *Server) begin(w *worker, c *client, next func(*worker, *client)) {
+// begin greets a client that may come in, and has it served: by the image of
+// a program, the service's but for hosts.allow, or by us where there is none.
+func (s *Server) begin(w *worker, c *client, image *spawn.Image) {
 	var text []byte
 	if c.def.muxPlus {
 		text = append(text, builtin.Accepted...)
@@ -97,17 +99,22 @@ func (s *Server) begin(w *worker, c *client, next func(*worker, *client)) {
 	if t := c.def.terms; t != nil {
 		text = s.appendBanner(s.appendBanner(text, t.banner), t.bannerSuccess)
 	}
-	s.greet(w, c, text, next)
+	if len(text) > 0 {
+		waiting := *c // the others need not be where the garbage collector looks
+		s.greet(w, &waiting, text, image)
+		return
+	}
+	s.handOver(w, c, image)
 }
 
 // handOver gives a client to what serves it.
-func (s *Server) handOver(w *worker, c *client) {
+func (s *Server) handOver(w *worker, c *client, image *spawn.Image) {
 	switch {
 	case c.def.redirects():
 		s.relay(c)
-	case c.def.image == nil:
+	case image == nil:
 		s.serve(w, c)
 	default:
-		s.spawn(w, c, c.def.image)
+		s.spawn(w, c, image)
 	}
 }

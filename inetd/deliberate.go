@@ -222,7 +222,7 @@ func (s *Server) twist(w *worker, c *client, a *wrap.Actions) {
 // admitted has a client served, with what hosts.allow changes.
 func (s *Server) admitted(w *worker, c *client, a *wrap.Actions) {
 	if a == nil || a.Twist == "" && a.Env == nil && a.User == "" && a.Group == "" && a.Nice == 0 && a.Umask == nil {
-		s.begin(w, c, s.handOver)
+		s.begin(w, c, c.def.image)
 		return
 	}
 	image, err := s.changed(c, a)
@@ -233,11 +233,11 @@ func (s *Server) admitted(w *worker, c *client, a *wrap.Actions) {
 		return
 	}
 	if image == nil { // a builtin or a redirect
-		s.begin(w, c, s.handOver)
+		s.begin(w, c, c.def.image)
 		return
 	}
 	c.env = a.Env
-	s.begin(w, c, func(w *worker, c *client) { s.spawn(w, c, image) })
+	s.begin(w, c, image)
 }
 
 // changed gives the program for a client: the service's in another world, or

@@ -84,7 +84,7 @@ func (s *Server) judge(w *worker, c *client, host *admit.Host, user *string) jud
 		return judgement{reason: reasonAddress, rule: "sensor " + c.def.name}
 	case t.maxLoad > 0 && s.load.over(t.maxLoad, s.now()):
 		return judgement{reason: reasonLoad}
-	case !admit.Open(t.times, time.Now()):
+	case t.times != nil && !admit.Open(t.times, time.Now()):
 		return judgement{reason: reasonTime}
 	}
 	a := t.access.Check(c.from.Addr(), host)
@@ -92,14 +92,14 @@ func (s *Server) judge(w *worker, c *client, host *admit.Host, user *string) jud
 		return judgement{reason: reasonAddress, rule: a.Rule}
 	}
 	j := judgement{needName: a.Ask}
-	if t.libwrap == "" || j.needName || !c.from.IsValid() {
+	if t.libwrap == "" || j.needName || !c.from.IsValid() || s.o.Wrap.Empty() {
 		return j
 	}
-	q := wrap.Request{Daemon: t.libwrap, Client: c.from, Server: w.localAddrPort(c), User: user}
+	w.question = wrap.Request{Daemon: t.libwrap, Client: c.from, Server: w.localAddrPort(c), User: user}
 	if host != nil {
-		q.Host = wrapName(host)
+		w.question.Host = wrapName(host)
 	}
-	v := s.o.Wrap.Check(&q)
+	v := s.o.Wrap.Check(&w.question)
 	j.needName, j.needUser = v.NeedName, v.NeedUser
 	if v.Problem != "" {
 		s.warnOnce("hosts_access: " + v.Rule + ": " + v.Problem + " (clients are refused until it is mended)")
@@ -108,7 +108,8 @@ func (s *Server) judge(w *worker, c *client, host *admit.Host, user *string) jud
 		j.reason, j.rule = reasonLibwrap, v.Rule
 	}
 	if !j.asks() && v.Actions.Any() {
-		j.actions = &v.Actions
+		actions := v.Actions
+		j.actions = &actions
 	}
 	return j
 }

@@ -5,6 +5,7 @@ import (
 
 	"goinetd/inetd/builtin"
 	"goinetd/inetd/spawn"
+	"goinetd/inetd/wrap"
 )
 
 // A worker waits for what is ready and deals with it. It owns the buffers
@@ -16,6 +17,7 @@ type worker struct {
 	datagrams builtin.Datagrams
 	line      []byte // a log line in the making
 	peer      unix.RawSockaddrAny
+	question  wrap.Request // to hosts.allow
 }
 
 // streamBuffer is what a builtin stream reads at once, in bytes.

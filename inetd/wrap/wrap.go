@@ -58,6 +58,13 @@ func New(allow, deny string) *Tables {
 	return &Tables{allow: table{path: allow}, deny: table{path: deny}}
 }
 
+// Empty tells whether neither file has a rule, so that everybody may come in.
+func (t *Tables) Empty() bool {
+	allow, err1 := t.allow.current()
+	deny, err2 := t.deny.current()
+	return err1 == nil && err2 == nil && len(allow.list) == 0 && len(deny.list) == 0
+}
+
 // Check decides: by the first rule of hosts.allow that matches, else by the
 // first of hosts.deny; a client that neither has may come in.
 func (t *Tables) Check(r *Request) Verdict {
