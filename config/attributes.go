@@ -85,7 +85,7 @@ var programAttributes = table{
 		get: getText(func(s *Service) string { return s.Server })},
 	{name: "server_args", own: true, kind: list, min: 0, max: -1, hint: "write the arguments", set: setArgs, get: getArgs},
 	{name: "redirect", own: true, kind: list, min: 1, max: 2, hint: "write host and port: redirect = 192.0.2.1 80", set: setRedirect, get: getRedirect},
-	{name: "umask", min: 1, max: 1, hint: "write it in octal: 022", set: setUmask, get: getUmask},
+	{name: "umask", guards: true, min: 1, max: 1, hint: "write it in octal: 022", set: setUmask, get: getUmask},
 	{name: "nice", own: true, kind: number, min: 1, max: 1, hint: "write a number from -20 to 19", set: setNice,
 		get: getInt(func(s *Service) int { return s.Nice })},
 	{name: "env", own: true, kind: list, list: true, max: -1, hint: "write NAME=value", set: setEnv,

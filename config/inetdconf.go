@@ -31,7 +31,20 @@ func ReadInetd(file, text string, o Options) ([]*Service, []Problem) {
 			r.entry(text)
 		}
 	}
+	behind(r.services, r.comments)
 	return r.services, r.problems
+}
+
+// behind gives the last service the comments at the end of a file.
+func behind(services []*Service, comments []string) {
+	if len(services) == 0 || comments == nil {
+		return
+	}
+	last := services[len(services)-1]
+	if last.comments == nil {
+		last.comments = map[string][]string{}
+	}
+	last.comments["~"] = comments
 }
 
 type inetdReader struct {

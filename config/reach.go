@@ -120,12 +120,12 @@ func (b *builder) address() (at Listen, _ *bad) {
 	at = Listen{Network: l.protocol, Host: l.bind}
 	four, six := l.flags["ipv4"], l.flags["ipv6"]
 	switch {
-	case l.v6only && four && !six:
+	case l.v6only && four && !six && b.own(attributes.find("v6only")):
 		return at, badf("remove one of them", "v6only = yes does not go with the flag IPv4").of("v6only")
-	case l.v6only:
-		at.Family = IPv6
 	case four && !six:
 		at.Family = IPv4
+	case l.v6only:
+		at.Family = IPv6
 	}
 	if a, err := netip.ParseAddr(at.Host); err == nil {
 		if a == netip.IPv6Unspecified() { // with IPv4, as where there is no bind

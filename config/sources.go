@@ -268,6 +268,11 @@ func (b *builder) shadowed() {
 		}
 	}
 	for _, o := range b.s.OnlyFrom {
+		for _, n := range b.s.NoAccess {
+			if o.Name != "" && (o.Name == n.Name || strings.HasPrefix(n.Name, ".") && strings.HasSuffix(o.Name, n.Name)) {
+				b.warn(o.At, "remove one of them", "only_from %s lies inside no_access %s, which wins", o.Text, n.Text)
+			}
+		}
 		for _, p := range o.Prefixes {
 			for bits, nets := range byBits {
 				if bits > p.Bits() {

@@ -167,8 +167,11 @@ func (b *builder) build(defaults *stanza) *Service {
 				if near != nil {
 					hint = "write " + near.name + ", or remove it"
 				}
+				if s.name == "disable" {
+					hint = yesNo
+				}
 				if st == b.stanza || near != nil && near.guards && !b.overrides(near) {
-					return fail(s.at, badf(hint, "unknown setting %q", s.name))
+					fail(s.at, badf(hint, "unknown setting %q", s.name))
 				}
 			}
 		}
@@ -179,21 +182,38 @@ func (b *builder) build(defaults *stanza) *Service {
 		if s == nil {
 			continue
 		}
-		if s.bad != nil {
-			return fail(s.at, s.bad)
+		bad := s.bad
+		if bad == nil {
+			if s.at.Line > 0 {
+				b.s.written[a.name] = s.at
+			}
+			bad = b.set(a, s)
 		}
-		if s.at.Line > 0 {
-			b.s.written[a.name] = s.at
+		at := s.at
+		if bad != nil {
+			at = cmp.Or(badAt(bad, s), s.at)
 		}
-		if bad := b.set(a, s); bad != nil {
-			return fail(cmp.Or(badAt(bad, s), s.at), bad)
+		switch {
+		case bad == nil:
+		case !a.guards && !b.own(a):
+			b.warn(at, bad.hint, "%s; the defaults' %s has no effect", bad.text, a.name)
+		default:
+			fail(at, bad)
 		}
+	}
+	if Errors(b.problems) {
+		return nil
 	}
 	if bad := b.finish(); bad != nil {
 		return fail(b.s.Where(bad.setting), bad)
 	}
 	b.s.comments = b.stanza.comments
 	return b.s
+}
+
+// own tells whether the service itself says something of a setting.
+func (b *builder) own(a *attribute) bool {
+	return slices.ContainsFunc(b.stanza.settings, func(s setting) bool { return s.name == a.name })
 }
 
 // overrides tells whether the service has its own word for a setting, so

@@ -42,6 +42,7 @@ func ReadTOML(file, text string, o Options) ([]*Service, []Problem) {
 		}
 		delete(services, key[1]) // its keys follow
 	}
+	behind(r.services, r.layout.last)
 	return r.services, r.problems
 }
 
@@ -98,6 +99,14 @@ func (r *tomlReader) checkDefaults(st *stanza) {
 			r.report(s.at, Warning, "", "write it in each service", s.name+" in defaults has no effect")
 			return true
 		}
+		if near := attributes.nearest(s.name); a == nil && (near == nil || !near.guards) {
+			hint := "remove it"
+			if near != nil {
+				hint = "write " + near.name + ", or remove it"
+			}
+			r.report(s.at, Warning, "", hint, fmt.Sprintf("unknown setting %q in defaults has no effect", s.name))
+			return true
+		}
 		return false
 	})
 }
@@ -105,10 +114,20 @@ func (r *tomlReader) checkDefaults(st *stanza) {
 // service reads one service's table. One that listens for streams and for
 // datagrams is two services with the same settings.
 func (r *tomlReader) service(table map[string]any, name string, defaults *stanza) {
-	if off, _ := table["disable"].(bool); off {
-		return
+	if value, written := table["disable"]; written {
+		words, bad := tomlValue("disable", value)
+		off, ok := false, false
+		if bad == nil && len(words) == 1 {
+			off, ok = boolOf(words[0])
+		}
+		if !ok {
+			r.report(r.at("service", name, "disable"), Error, name, "write true or false", "disable is neither")
+		}
+		if off || !ok {
+			return
+		}
+		delete(table, "disable")
 	}
-	delete(table, "disable")
 	st := r.stanza(table, "service", name)
 	for _, part := range parts(st) {
 		b := &builder{o: r.o, etc: r.etc, dialect: TOML, stanza: part}

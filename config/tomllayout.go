@@ -10,6 +10,7 @@ import "strings"
 // A tomlLayout is where the keys of a file are, by their path.
 type tomlLayout struct {
 	keys map[string]tomlMark
+	last []string // comments behind all keys
 }
 
 type tomlMark struct {
@@ -43,6 +44,7 @@ func scanTOML(text string) *tomlLayout {
 			s.assignment()
 		}
 	}
+	s.layout.last = s.comments
 	return s.layout
 }
 

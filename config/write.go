@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -36,6 +37,7 @@ type writer struct {
 	etc  *etc
 	b    strings.Builder
 	keys map[string]bool // of TOML's tables
+	told map[string]bool // settings whose comments are written
 	lost []Loss
 }
 
@@ -81,9 +83,28 @@ func (w *writer) fresh(s *Service) *Service {
 	return usual
 }
 
+// remark writes the comments that stood before a setting.
+func (w *writer) remark(b *strings.Builder, s *Service, name, indent string) {
+	for _, c := range s.comments[name] {
+		b.WriteString(indent + c + "\n")
+	}
+	w.told[name] = true
+}
+
+// rest writes the comments that nobody has written yet: of settings that the
+// dialect does not have, or takes for granted.
+func (w *writer) rest(b *strings.Builder, s *Service, indent string) {
+	for _, name := range slices.Sorted(maps.Keys(s.comments)) {
+		if !w.told[name] && name != "~" {
+			w.remark(b, s, name, indent)
+		}
+	}
+}
+
 // service writes one service and notes what the dialect lost of it.
 func (w *writer) service(s *Service) {
 	var one string
+	w.told = map[string]bool{}
 	switch w.d {
 	case Xinetd:
 		one = w.xinetd(s)
@@ -114,6 +135,9 @@ func (w *writer) service(s *Service) {
 		w.b.WriteString("\n")
 	}
 	w.b.WriteString(one)
+	for _, c := range s.comments["~"] { // behind the last service
+		w.b.WriteString(c + "\n")
+	}
 }
 
 // commented makes a comment of a text.

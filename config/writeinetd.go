@@ -10,9 +10,8 @@ import (
 // reached at places that one line cannot name.
 func (w *writer) inetd(s *Service) string {
 	var b strings.Builder
-	for _, c := range s.comments[""] {
-		b.WriteString(c + "\n")
-	}
+	w.remark(&b, s, "", "")
+	w.rest(&b, s, "")
 	if s.Mux != "" {
 		name := "tcpmux/" + s.Mux
 		if s.MuxPlus {

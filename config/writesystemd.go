@@ -79,6 +79,14 @@ func (u *unitWriter) socket(accept bool) string {
 	u.line("[Socket]")
 	six, both := false, false
 	for _, l := range s.Listen {
+		if l.Host != "" && !literal(l.Host) && l.Network != "systemd" {
+			u.lose("bind", "bind = "+l.Host+": systemd takes addresses alone")
+			continue
+		}
+		if l.Network != "tcp" && l.Network != "udp" && l.Network != "unix" {
+			u.lose("listen", "listen = "+l.String())
+			continue
+		}
 		u.line("%s=%s", listenWords[s.SocketType], unitAddress(l))
 		six = six || l.Family == IPv6
 		both = both || l.Family != IPv6 && l.Network != "unix"
@@ -267,11 +275,16 @@ func (u *unitWriter) losses(accept bool) {
 	s := u.s
 	told := map[string]bool{"user": true, "group": true, "server": true, "server_args": true, "umask": true, "nice": true, "env": true,
 		"chdir": true, "chroot": true, "no_new_privs": true, "session_timeout": true, "only_from": true, "no_access": true, "sndbuf": true, "rcvbuf": true,
-		"redirect": true, "log_type": true, "log_on_success": true, "log_on_failure": true, "groups": true, "queue": true,
-		"instances": accept, "per_source": accept, "cps": !accept, "passenv": len(s.PassEnv) == 1 && s.PassEnv[0] == "*"}
-	usual := &Service{Umask: -1, Libwrap: s.Libwrap, CPS: s.CPS}
-	if _, written := s.written["cps"]; written {
-		usual.CPS = Rate{}
+		"redirect": true, "groups": s.Groups, "queue": !s.Queue || s.Instances == 0, "instances": accept, "per_source": accept, "passenv": len(s.PassEnv) == 1 && s.PassEnv[0] == "*"}
+	usual := &Service{Umask: -1, Libwrap: s.Libwrap}
+	for setting, habit := range map[string]func(){ // what was not written is nobody's wish
+		"cps":            func() { usual.CPS = s.CPS },
+		"log_on_success": func() { usual.LogOnSuccess = s.LogOnSuccess },
+		"log_on_failure": func() { usual.LogOnFailure = s.LogOnFailure },
+	} {
+		if _, written := s.written[setting]; !written {
+			habit()
+		}
 	}
 	if s.Dialect != Xinetd {
 		usual.Libwrap = ""

@@ -10,15 +10,11 @@ import (
 // toml writes a service as a table.
 func (w *writer) toml(s *Service) string {
 	var b strings.Builder
-	for _, c := range s.comments[""] {
-		b.WriteString(c + "\n")
-	}
+	w.remark(&b, s, "", "")
 	key := w.key(s)
 	fmt.Fprintf(&b, "[service.%s]\n", tomlKey(key))
 	line := func(name string, k kind, values ...string) {
-		for _, c := range s.comments[name] {
-			b.WriteString(c + "\n")
-		}
+		w.remark(&b, s, name, "")
 		fmt.Fprintf(&b, "%s = %s\n", name, tomlText(k, values))
 	}
 	if s.ID != key {
@@ -44,9 +40,7 @@ func (w *writer) toml(s *Service) string {
 	for _, i := range w.items(s) {
 		line(i.name, i.kind, i.values...)
 	}
-	for _, c := range s.comments["}"] {
-		b.WriteString(c + "\n")
-	}
+	w.rest(&b, s, "")
 	return b.String()
 }
 

@@ -11,9 +11,7 @@ import (
 // is reached at several places.
 func (w *writer) xinetd(s *Service) string {
 	var b strings.Builder
-	for _, c := range s.comments[""] {
-		b.WriteString(c + "\n")
-	}
+	w.remark(&b, s, "", "")
 	places := s.Listen
 	if s.Mux != "" {
 		places = []Listen{{Network: "tcp"}}
@@ -30,9 +28,7 @@ func (w *writer) xinetd(s *Service) string {
 func (w *writer) xinetdEntry(b *strings.Builder, s *Service, l Listen) {
 	fmt.Fprintf(b, "service %s\n{\n", quoteXinetd(s.Name))
 	line := func(name string, values ...string) {
-		for _, c := range s.comments[name] {
-			fmt.Fprintf(b, "\t%s\n", c)
-		}
+		w.remark(b, s, name, "\t")
 		fmt.Fprintf(b, "\t%-16s =", name)
 		for _, v := range values {
 			b.WriteString(" " + quoteXinetd(v))
@@ -70,9 +66,7 @@ func (w *writer) xinetdEntry(b *strings.Builder, s *Service, l Listen) {
 	for _, i := range w.items(s) {
 		line(i.name, i.values...)
 	}
-	for _, c := range s.comments["}"] {
-		fmt.Fprintf(b, "\t%s\n", c)
-	}
+	w.rest(b, s, "\t")
 	b.WriteString("}\n")
 }
 

@@ -20,7 +20,31 @@ import (
 func ReadXinetd(file, text string, o Options) ([]*Service, []Problem) {
 	r := &xinetdReader{o: &o, etc: readEtc(o)}
 	r.read(file, text)
-	return r.services(), r.problems
+	services := r.services()
+	r.keepComments(services)
+	return services, r.problems
+}
+
+// keepComments gives the first service the comments of the defaults, and the
+// last one those at the end, and what was disabled: a conversion is to have
+// them.
+func (r *xinetdReader) keepComments(services []*Service) {
+	if len(services) == 0 {
+		return
+	}
+	if first := services[0]; r.defaults != nil {
+		var all []string
+		for _, s := range append([]setting{{}}, r.defaults.settings...) {
+			all = append(all, r.defaults.comments[s.name]...)
+			delete(r.defaults.comments, s.name)
+		}
+		first.comments[""] = append(append(all, r.defaults.comments["}"]...), first.comments[""]...)
+	}
+	trailing := r.trailing
+	for _, st := range r.off {
+		trailing = append(append(trailing, st.comments[""]...), "# "+st.name+" is disabled ("+st.at.String()+")")
+	}
+	behind(services, trailing)
 }
 
 type xinetdReader struct {
@@ -31,6 +55,8 @@ type xinetdReader struct {
 	stanzas  []*stanza
 	enabled  *[]word // ids; nil: all
 	disabled []word
+	off      []*stanza // entries that are disabled
+	trailing []string  // comments at the ends of files
 	problems []Problem
 }
 
@@ -53,6 +79,7 @@ func (r *xinetdReader) read(file, text string) {
 		}
 		f.entry(words)
 	}
+	r.trailing = append(r.trailing, f.comments...)
 }
 
 // An xinetdFile is a file while it is being read.
@@ -206,8 +233,10 @@ func (f *xinetdFile) disabled() bool {
 		if !ok || words[0].text == "}" {
 			return false
 		}
-		if s := settingOf(words); s.name == "disable" && len(s.words) == 1 && strings.EqualFold(s.words[0].text, "yes") {
-			return true
+		if s := settingOf(words); s.name == "disable" && len(s.words) == 1 {
+			if off, ok := boolOf(s.words[0].text); ok && off {
+				return true
+			}
 		}
 	}
 }
@@ -215,6 +244,8 @@ func (f *xinetdFile) disabled() bool {
 // add takes a stanza that was read.
 func (r *xinetdReader) add(st *stanza, off, closed bool, wrong *Problem) {
 	switch {
+	case off && st.name != "":
+		r.off = append(r.off, st)
 	case off:
 	case st.name == "":
 		if r.defaults != nil {
@@ -226,13 +257,18 @@ func (r *xinetdReader) add(st *stanza, off, closed bool, wrong *Problem) {
 	case wrong != nil:
 		r.problems = append(r.problems, *wrong)
 	case closed:
-		st.settings = slices.DeleteFunc(st.settings, func(s setting) bool { return s.name == "disable" && r.isNo(s) })
+		st.settings = slices.DeleteFunc(st.settings, isNo)
 		r.stanzas = append(r.stanzas, st)
 	}
 }
 
-func (r *xinetdReader) isNo(s setting) bool {
-	return len(s.words) == 1 && strings.EqualFold(s.words[0].text, "no")
+// isNo knows "disable = no".
+func isNo(s setting) bool {
+	if s.name != "disable" || len(s.words) != 1 {
+		return false
+	}
+	off, ok := boolOf(s.words[0].text)
+	return ok && !off
 }
 
 // takeLists takes enabled and disabled out of the defaults, and what xinetd
@@ -380,7 +416,7 @@ func (r *xinetdReader) services() []*Service {
 		b := &builder{o: r.o, etc: r.etc, dialect: Xinetd, stanza: st}
 		s := b.build(r.defaults)
 		id := b.s.ID
-		if r.off(id) {
+		if r.switchedOff(id) {
 			continue
 		}
 		for _, p := range b.problems {
@@ -412,8 +448,8 @@ func between(at Place, st *stanza) bool {
 	return at.File == st.at.File && at.Line >= st.at.Line && at.Line <= last
 }
 
-// off tells whether the defaults switch a service off.
-func (r *xinetdReader) off(id string) bool {
+// switchedOff tells whether the defaults switch a service off.
+func (r *xinetdReader) switchedOff(id string) bool {
 	is := func(w word) bool { return strings.EqualFold(w.text, id) }
 	return r.enabled != nil && !slices.ContainsFunc(*r.enabled, is) || slices.ContainsFunc(r.disabled, is)
 }

@@ -34,11 +34,6 @@ type client struct {
 // and leaves it unlocked.
 func (s *Server) accept(w *worker, l *listener) {
 	c := client{l: l, svc: l.svc, def: l.svc.def, to: l.Addr}
-	if c.def.terms != nil && s.asking.Load() >= maxAsking { // more answers are waited for than is good
-		s.pause(l, 100*time.Millisecond)
-		s.mu.Unlock()
-		return
-	}
 	listening, dual := l.fd, l.dualInherited()
 	if verdict := c.svc.gate.Reserve(c.def.limits, s.now()); verdict != admit.Yes {
 		s.refrain(l, verdict)

@@ -68,7 +68,7 @@ func (s *Server) refuse(w *worker, c *client, j judgement) {
 		unix.Close(c.fd)
 		return
 	}
-	if c.def.failure&config.LogUserID != 0 && c.from.IsValid() && s.asking.Load() < maxAsking {
+	if c.def.failure&config.LogUserID != 0 && c.from.IsValid() && s.ask(c.from.Addr()) {
 		s.refuseKnown(c, j)
 		return
 	}

@@ -20,17 +20,55 @@ import (
 // name, its user, or what hosts.allow wants done. It has a goroutine of its
 // own, and nobody waits for it.
 
-// maxAsking bounds them. While there are more, services that have terms wait
-// before they accept.
-const maxAsking = 1024
+// How many clients may be asked after at once, in all and for one address.
+// More are refused: who makes name services slow must not use up what others
+// need, and clients that need no asking do not notice.
+const (
+	maxAsking          = 2048
+	maxAskingPerSource = 32
+)
+
+// reasonAsking is why more are refused.
+const reasonAsking = "lookup_limit"
+
+// ask counts one more client that is asked after, if there may be one.
+func (s *Server) ask(from netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.askingAll >= maxAsking || s.asking[from] >= maxAskingPerSource {
+		return false
+	}
+	s.askingAll++
+	s.asking[from]++
+	return true
+}
+
+// asked takes back what ask counted.
+func (s *Server) asked(from netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.askingAll--
+	if s.asking[from]--; s.asking[from] == 0 {
+		delete(s.asking, from)
+	}
+}
 
 // deliberate finds out what a client's judgement lacks, and goes on with it.
 // The client's place is taken, unless it has been refused already.
 func (s *Server) deliberate(c client, j judgement) {
-	s.asking.Add(1)
 	entered := j.reason == ""
+	if !s.ask(c.from.Addr()) {
+		w := &worker{server: s}
+		if entered {
+			s.leave(&c)
+			j.reason, j.rule = reasonAsking, ""
+		}
+		s.fail(w, &c, j.reason, j.rule)
+		s.sendAway(w, &c)
+		return
+	}
 	go func() {
-		defer s.asking.Add(-1)
+		defer s.asked(c.from.Addr())
 		w := &worker{server: s}
 		j = s.findOut(w, &c, j)
 		if j.reason == "" && c.def.asksUser() && !s.identify(w, &c) {
@@ -121,9 +159,8 @@ func (s *Server) logUser(c *client) {
 // log is to tell.
 func (s *Server) refuseKnown(c *client, j judgement) {
 	known := *c
-	s.asking.Add(1)
 	go func() {
-		defer s.asking.Add(-1)
+		defer s.asked(known.from.Addr())
 		w := &worker{server: s}
 		s.fail(w, &known, j.reason, j.rule)
 		if reply, err := ident.Ask(known.from, w.localAddrPort(&known), min(s.o.Ident, userLimit)); err == nil {
@@ -297,4 +334,4 @@ func (s *Server) refusesDatagram(w *worker, l *listener, def *definition) func(n
 }
 
 // nameUnasked is why a datagram is refused that nobody can wait with.
-const nameUnasked = "names are not looked up for datagrams"
+const nameUnasked = "name_not_looked_up"

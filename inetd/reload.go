@@ -58,6 +58,7 @@ func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []con
 // defineAll makes definitions, and problems of what cannot be defined.
 func (s *Server) defineAll(confs []*config.Service) (defs []*definition, problems []config.Problem) {
 	r := s.definer()
+	r.lookUp(confs)
 	others, mux, muxed := false, false, (*config.Service)(nil)
 	for _, conf := range confs {
 		d, p := r.define(conf)

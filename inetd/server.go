@@ -69,7 +69,6 @@ type Server struct {
 	drains   atomic.Int32 // refused clients that have not gone yet
 	exit     []byte       // the reaper's, for EXIT lines
 	load     loadMeter
-	asking   atomic.Int32 // clients of whom something is being found out
 	serial   atomic.Uint64
 	udpPorts atomic.Pointer[map[uint16]bool] // whose datagrams our own UDP services never answer
 
@@ -84,8 +83,10 @@ type Server struct {
 	banned    map[netip.Addr]time.Duration // by sensors, until when
 	logs      map[string]*syslog.File      // of services, by path
 	quiet     hush                         // whose refused datagrams have been told of
-	warned    map[string]bool              // what has been told since the last reload
-	loans     uint64                       // sockets lent so far
+	asking    map[netip.Addr]int           // of whom something is being found out
+	askingAll int
+	warned    map[string]bool // what has been told since the last reload
+	loans     uint64          // sockets lent so far
 	stopped   bool
 }
 
@@ -115,7 +116,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		o: o, log: o.Log, began: time.Now(), poll: poll, children: children, root: os.Geteuid() == 0, env: env,
 		services: map[string]*service{}, listeners: map[string]*listener{}, mux: map[string]*service{},
-		banned: map[netip.Addr]time.Duration{}, logs: map[string]*syslog.File{}, warned: map[string]bool{},
+		banned: map[netip.Addr]time.Duration{}, asking: map[netip.Addr]int{}, logs: map[string]*syslog.File{}, warned: map[string]bool{},
 	}
 	if s.o.Wrap == nil {
 		s.o.Wrap = wrap.New("/etc/hosts.allow", "/etc/hosts.deny")

@@ -64,6 +64,7 @@ type definer struct {
 	worlds   map[string]*spawn.World
 	envs     map[string]*spawn.Env
 	lists    map[string]*admit.List
+	hosts    socket.Hosts
 	logs     map[destinationKey]*destination
 	plain    socket.Options // of a service that wants nothing special
 }
@@ -113,7 +114,7 @@ func (r *definer) define(conf *config.Service) (*definition, *config.Problem) {
 		d.open = &o
 	}
 	for _, l := range conf.Listen {
-		addresses, err := socket.Resolve(l, conf.SocketType)
+		addresses, err := socket.Resolve(l, conf.SocketType, r.hosts)
 		if err != nil {
 			return fail("correct "+conf.Field("service")+", or reload when the name can be resolved", err)
 		}

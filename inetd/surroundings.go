@@ -9,12 +9,27 @@ import (
 
 	"goinetd/config"
 	"goinetd/inetd/admit"
+	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
 )
 
 // This file makes what services share: worlds, environments, address lists
 // and logs. There are as many as there are different ones.
+
+// lookUp looks up the names that services are bound to, all at once: one that
+// nobody answers for costs the others no more than its own limit.
+func (r *definer) lookUp(confs []*config.Service) {
+	var names []string
+	for _, conf := range confs {
+		for _, l := range conf.Listen {
+			if l.Host != "" && l.Network != "unix" && l.Network != "systemd" {
+				names = append(names, l.Host)
+			}
+		}
+	}
+	r.hosts = socket.LookUp(names)
+}
 
 // world gives the surroundings of a service's programs.
 func (r *definer) world(conf *config.Service, account *spawn.Account) (*spawn.World, error) {

@@ -106,6 +106,14 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
+// folderOf gives the folder that a log is to be in, "" for no log.
+func folderOf(path string) string {
+	if path == "" {
+		return ""
+	}
+	return filepath.Dir(path)
+}
+
 // hostProblems tells what is wrong with services on this host: users,
 // programs, files that are not there, and hosts.allow. broken is the number
 // of services that cannot run.
@@ -131,12 +139,12 @@ func hostProblems(services []*config.Service) (problems []config.Problem, broken
 				problems = append(problems, s.ProblemOf("server", config.Warning, "chmod +x it, or correct "+s.Field("server"), "program: %s is not executable", s.Server))
 			}
 		}
-		for name, path := range map[string]string{"banner": s.Banner, "banner_success": s.BannerSuccess, "banner_fail": s.BannerFail} {
+		for name, path := range map[string]string{"banner": s.Banner, "banner_success": s.BannerSuccess, "banner_fail": s.BannerFail, "chdir": s.Chdir, "chroot": s.Chroot, "log_type": folderOf(s.LogType.Path)} {
 			if path == "" {
 				continue
 			}
 			if _, err := os.Stat(path); err != nil {
-				problems = append(problems, s.ProblemOf(name, config.Warning, "write the file, or remove the setting", "%v", err))
+				problems = append(problems, s.ProblemOf(name, config.Warning, "make it, or correct the setting", "%v", err))
 			}
 		}
 	}

@@ -146,6 +146,7 @@ server = "/bin/cat"
 server_args = ["-n", "two words", "50%", "$HOME"]
 only_from = ["192.0.2.0/24", "::1"]
 instances = 30
+queue = false
 per_source = 2
 umask = "027"
 nice = 5

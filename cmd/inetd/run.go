@@ -39,7 +39,7 @@ func run(o *options, background *parent) int {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, unix.SIGHUP, unix.SIGUSR1) // whoever ends us before we serve may do so
 	if o.xinetd {
-		signal.Notify(signals, unix.SIGUSR2)
+		signal.Notify(signals, unix.SIGUSR2, unix.SIGABRT)
 	}
 	environ, whole := childEnviron(os.Environ(), o.keepEnv), childEnviron(os.Environ(), true)
 	settle()
@@ -279,7 +279,7 @@ func (d *running) serve(server *inetd.Server, signals <-chan os.Signal) {
 					reloading = true
 					go d.reload(server, reloaded)
 				}
-			case unix.SIGUSR1:
+			case unix.SIGUSR1, unix.SIGABRT: // xinetd checks its tables for the latter
 				server.LogState()
 			default:
 				notify("STOPPING=1")

@@ -183,6 +183,11 @@ func (s set) explained(from, ours, theirs string) string {
 		return s.onlyFrom != nil && strings.Contains(strings.ToLower(*s.onlyFrom), text) || s.noAccess != nil && strings.Contains(strings.ToLower(*s.noAccess), text)
 	}
 	four := !strings.Contains(from, ":")
+	// What matches here and not there lets in by only_from alone, and keeps
+	// out by no_access alone.
+	if ours == "served" && s.onlyFrom == nil || ours == "refused" && s.noAccess == nil || theirs == "unreachable" {
+		return ""
+	}
 	switch {
 	case !four && has("/128"):
 		return "an IPv6 prefix of length 128 matches"

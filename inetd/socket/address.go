@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -51,13 +52,13 @@ const lookupLimit = 5 * time.Second
 
 // Resolve gives the addresses that a listener stands for: one for each
 // family, or for each address that its name has.
-func Resolve(l config.Listen, t config.SocketType) ([]Address, error) {
+func Resolve(l config.Listen, t config.SocketType, known Hosts) ([]Address, error) {
 	a := Address{Network: l.Network, Type: t, Proto: l.Proto, Path: l.Path}
 	if l.Network == "unix" || l.Network == "systemd" {
 		a.Name = l.Host
 		return []Address{a}, nil
 	}
-	hosts, err := lookup(l.Host, l.Family)
+	hosts, err := known.lookup(l.Host, l.Family)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func Resolve(l config.Listen, t config.SocketType) ([]Address, error) {
 	return list, nil
 }
 
-func lookup(host string, family config.Family) ([]netip.Addr, error) {
+func (h Hosts) lookup(host string, family config.Family) ([]netip.Addr, error) {
 	if host == "" {
 		switch family {
 		case config.IPv4:
@@ -93,16 +94,49 @@ func lookup(host string, family config.Family) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a}, nil
 	}
+	found := h[host]
+	return found.addresses, found.err
+}
+
+// Hosts are names that have been looked up.
+type Hosts map[string]answer
+
+type answer struct {
+	addresses []netip.Addr
+	err       error
+}
+
+// LookUp looks names up, each once and all at the same time. It takes
+// lookupLimit at most.
+func LookUp(names []string) Hosts {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupLimit)
 	defer cancel()
-	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, err
+	h := Hosts{}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for _, name := range names {
+		if _, err := netip.ParseAddr(name); err == nil {
+			continue
+		}
+		mu.Lock()
+		_, twice := h[name]
+		h[name] = answer{}
+		mu.Unlock()
+		if twice {
+			continue
+		}
+		all.Go(func() {
+			found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+			for i := range found {
+				found[i] = found[i].Unmap()
+			}
+			mu.Lock()
+			h[name] = answer{found, err}
+			mu.Unlock()
+		})
 	}
-	for i := range found {
-		found[i] = found[i].Unmap()
-	}
-	return found, nil
+	all.Wait()
+	return h
 }
 
 // sockaddr gives an address in the form of the system calls.
