@@ -116,6 +116,9 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// maxAsking is how many lookups one address may have wait.
+const maxAsking = 32
+
 // IDONLY and USERID, with a real ident server, none, one that never answers,
 // and one that lies.
 func TestIdent(t *testing.T) {
@@ -187,6 +190,15 @@ func TestIdent(t *testing.T) {
 	}
 	io.Copy(io.Discard, from2(t, "127.0.0.4", q))
 	d.find(fmt.Sprintf(`USERID: s%d UNIX :evil\\x1b\[2Jname`, q), 1)
+	// A host that has many lookups wait does not use up those of others.
+	for range maxAsking + 8 {
+		from2(t, "127.0.0.3", p)
+	}
+	d.find(fmt.Sprintf(`FAIL: s%d lookup_limit from=127.0.0.3\n`, p), 8)
+	began = time.Now()
+	if n, _ := io.Copy(io.Discard, from2(t, "127.0.0.2", p)); n == 0 || time.Since(began) > time.Second {
+		t.Errorf("%d bytes after %v for another client", n, time.Since(began))
+	}
 }
 
 // What fail2ban's and logwatch's own filters read in our lines.

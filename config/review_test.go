@@ -1,0 +1,126 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const plain = "type = UNLISTED\nsocket_type = stream\nwait = no\nuser = nobody\nserver = /bin/x\n"
+
+func ids(services []*Service) string {
+	var list []string
+	for _, s := range services {
+		list = append(list, s.ID)
+	}
+	return strings.Join(list, " ")
+}
+
+// enabled and disabled name ids, and disable = yes comes before both.
+func TestEnabled(t *testing.T) {
+	entries := "service a\n{\nport = 1001\n" + plain + "}\nservice b\n{\nid = bee\nport = 1002\n" + plain + "}\nservice c\n{\ndisable = true\nport = 1003\n" + plain + "}\n"
+	for defaults, want := range map[string]string{
+		"":                              "a bee",
+		"enabled = BEE c":               "bee",
+		"disabled = bee":                "a",
+		"enabled = a\nenabled += bee":   "a bee",
+		"enabled = a\ndisabled = a bee": "",
+		"enabled =":                     "",
+	} {
+		services, problems := ReadXinetd("x", "defaults\n{\n"+defaults+"\n}\n"+entries, Options{})
+		if got := ids(services); got != want || len(problems) != 0 {
+			t.Errorf("%q: %s, want %s, %v", defaults, got, want, problems)
+		}
+	}
+	if services, problems := ReadXinetd("x", "service a\n{\nport = 1\ndisable = maybe\n"+plain+"}\n", Options{}); len(services) != 0 || len(problems) != 1 {
+		t.Errorf("disable = maybe runs: %v", problems)
+	}
+}
+
+// Files include each other, but not for ever.
+func TestInclude(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	os.Mkdir(filepath.Join(dir, "d"), 0o755)
+	write("top", "include other\nincludedir d\n")
+	write("other", "service a\n{\nport = 1001\n"+plain+"}\ninclude top\n")
+	write("d/b", "service b\n{\nport = 1002\n"+plain+"}\n")
+	write("d/c.conf", "service c\n{\nport = 1003\n"+plain+"}\n")
+	services, problems, err := Load([]string{filepath.Join(dir, "top")}, Options{})
+	if err != nil || ids(services) != "a b" || len(problems) != 2 {
+		t.Errorf("%s %v %v", ids(services), problems, err)
+	}
+}
+
+// Each problem of a service is told in one run.
+func TestAllProblems(t *testing.T) {
+	_, problems := ReadTOML("x", "[service.x]\nlisten = \"tcp:7\"\ninstances = -1\nper_source = -2\nonly_from = [\"300.1.1.1\"]\nbogus = 1\naccess_times = [\"25:00-26:00\"]\n", Options{})
+	if len(problems) != 5 {
+		t.Errorf("%d: %v", len(problems), problems)
+	}
+	_, problems = ReadTOML("x", "[defaults]\nfoo = 1\numsk = \"022\"\n[service.x]\nlisten = \"tcp:7\"\ntype = \"internal\"\nname = \"echo\"\n", Options{})
+	if len(problems) != 2 || !strings.Contains(problems[0].String()+problems[1].String(), "write umask") {
+		t.Errorf("%v", problems)
+	}
+}
+
+// What the defaults say of who may come in stops services when it is wrong,
+// and what they say of anything else does not.
+func TestWrongDefaults(t *testing.T) {
+	for defaults, want := range map[string]string{"only_from = 300.1.1.1": "b", "onlyfrom = 10.0.0.0": "b", "umask = 9": "", "instances = x": "", "log_type = FILE relative": "a b", "banner = x": "a b", "only_from 10.0.0.0": "b"} {
+		services, problems := ReadXinetd("x", "defaults\n{\n"+defaults+"\n}\nservice a\n{\nport = 1001\n"+plain+"}\nservice b\n{\nport = 1002\nonly_from = 10.0.0.1\n"+plain+"}\n", Options{})
+		if got := ids(services); got != want || len(problems) == 0 {
+			t.Errorf("%s: %q run, want %q, %v", defaults, got, want, problems)
+		}
+	}
+}
+
+func TestDisableInTOML(t *testing.T) {
+	for value, want := range map[string]int{"true": 0, `"yes"`: 0, "false": 1, `"no"`: 1, "3": 0} {
+		services, _ := ReadTOML("x", "[service.echo]\nlisten = \"tcp:7\"\ntype = \"internal\"\ndisable = "+value+"\n", Options{})
+		if len(services) != want {
+			t.Errorf("disable = %s: %d services", value, len(services))
+		}
+	}
+}
+
+// The families of a listener, by flags, bind and v6only.
+func TestFamilies(t *testing.T) {
+	for settings, want := range map[string]string{
+		"": "tcp:1001", "flags = IPv4": "tcp4:1001", "flags = IPv6": "tcp:1001", "flags = IPv4 IPv6": "tcp:1001", "v6only = yes": "tcp6:1001", "v6only = no": "tcp:1001",
+		"bind = ::": "tcp:1001", "bind = 0.0.0.0": "tcp4:0.0.0.0:1001", "interface = ::1": "tcp6:[::1]:1001", "bind = ::\nv6only = yes": "tcp6:1001",
+	} {
+		services, problems := ReadXinetd("x", "service a\n{\nport = 1001\n"+plain+settings+"\n}\n", Options{})
+		if len(services) != 1 || services[0].Listen[0].String() != want {
+			t.Errorf("%q: %v %v, want %s", settings, services, problems, want)
+		}
+	}
+	services, _ := ReadXinetd("x", "defaults\n{\nv6only = yes\n}\nservice a\n{\nport = 1001\nflags = IPv4\n"+plain+"}\n", Options{})
+	if len(services) != 1 || services[0].Listen[0].Family != IPv4 {
+		t.Errorf("v6only in defaults: %v", services)
+	}
+	for _, flag := range []string{"INTERCEPT", "LABELED"} {
+		if services, _ := ReadXinetd("x", "service a\n{\nport = 1001\nflags = "+flag+"\n"+plain+"}\n", Options{}); len(services) != 0 {
+			t.Errorf("%s is passed over", flag)
+		}
+	}
+}
+
+// Comments go with what they are about.
+func TestComments(t *testing.T) {
+	text := "# top\ndefaults\n{\n\t# keep me\n\tinstances = 3\n}\n# about a\nservice a\n{\n\tport = 1001\n\t# why\n" + plain + "\t# last\n}\n# the end\n"
+	services, _ := ReadXinetd("x", text, Options{})
+	for _, d := range []Dialect{TOML, Xinetd, Inetd} {
+		out, _ := Write(d, services, Options{})
+		for _, c := range []string{"# top", "# keep me", "# about a", "# why", "# last", "# the end"} {
+			if strings.Count(out, c+"\n") != 1 {
+				t.Errorf("%s: %q\n%s", d, c, out)
+			}
+		}
+	}
+}
