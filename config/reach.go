@@ -258,6 +258,11 @@ func (b *builder) program() *bad {
 		if s.SocketType != Stream || s.Wait || l.flags["nameinargs"] || s.Internal != "" || s.Mux != "" {
 			return badf("correct it", "a redirect is stream, with wait = no").of("redirect")
 		}
+		for _, at := range s.Listen {
+			if at.Network != "tcp" && at.Network != "systemd" {
+				return badf("listen over tcp", "a redirect carries TCP connections, and %s is none", at).of("redirect")
+			}
+		}
 	case s.Internal != "":
 		s.Server = ""
 		if s.Internal == "tcpmux" && s.SocketType != Stream || s.SocketType != Stream && s.SocketType != Dgram {
@@ -310,6 +315,15 @@ func (b *builder) access() *bad {
 		return badf("remove the flag", "IDONLY wants socket_type = stream and wait = no").of("flags")
 	}
 	b.shadowed()
+	listed := s.OnlyFrom != nil && !everybody(s.OnlyFrom) || len(s.NoAccess) > 0
+	if known := s.SocketType == Stream || s.SocketType == Seqpacket || s.SocketType == Dgram; listed && !known {
+		return badf("protect it by a firewall, and remove the list", "address lists cannot be enforced for a %s socket", s.SocketType).of("only_from")
+	}
+	for _, at := range s.Listen {
+		if listed && at.Network == "unix" {
+			b.warn(s.Where("only_from"), "say who may connect by socket_user, socket_group and socket_mode", "address lists mean nothing for %s", at)
+		}
+	}
 	if !s.Wait || s.SocketType == Dgram {
 		return nil
 	}

@@ -124,3 +124,42 @@ func TestComments(t *testing.T) {
 		}
 	}
 }
+
+// Where what holds for all services cannot be made out, none may run: they
+// would be open to everybody. What is cut off by a missing brace takes
+// nothing else with it.
+func TestNothingOpensByMistake(t *testing.T) {
+	entry := func(name, more string) string { return "service " + name + "\n{\nport = 1001\n" + more + plain }
+	for text, want := range map[string]string{
+		"default\n{\nonly_from = 10.0.0.1\n}\n" + entry("a", "") + "}\n":                                                                      "",
+		"defaults\n{\nonly_from = 10.0.0.1\ndisabled a\n}\n" + entry("a", "") + "}\n":                                                         "",
+		"defaults\n{\nenabled b\n}\n" + entry("a", "") + "}\n":                                                                                "",
+		"defaults\n{\ndisable = a\n}\n" + entry("a", "") + "}\n":                                                                              "",
+		"defaults\n{\nonly_from = 10.0.0.1\n" + entry("b", "disable = yes\n") + "}\n" + entry("a", "") + "}\n":                                "a 10.0.0.1",
+		"defaults\n{\nonly_from = 10.0.0.1\n" + entry("b", "only_from = 0.0.0.0/0\n") + "}\n" + "service c\n{\nport = 1002\n" + plain + "}\n": "b 0.0.0.0/0 c 10.0.0.1",
+		entry("a", "") + entry("b", "disable = yes\n") + "}\n":                                                                                "",
+	} {
+		services, problems := ReadXinetd("x", text, Options{})
+		var got []string
+		for _, s := range services {
+			got = append(got, s.ID)
+			for _, o := range s.OnlyFrom {
+				got = append(got, o.Text)
+			}
+		}
+		if strings.Join(got, " ") != want || !Errors(problems) {
+			t.Errorf("%s\n%q run, want %q, %v", text, got, want, problems)
+		}
+	}
+	service := "[service.x]\nlisten = \"tcp:7\"\nuser = \"nobody\"\nserver = \"/bin/x\"\n"
+	for _, top := range []string{"[default]\nonly_from = [\"10.0.0.1\"]\n", "[[defaults]]\nonly_from = [\"10.0.0.1\"]\n", "[defaults]\ndisabled = [\"x\"]\n", "[defaults]\nonly_frm = [\"10.0.0.1\"]\n"} {
+		if services, problems := ReadTOML("x", top+service, Options{}); len(services) != 0 || !Errors(problems) {
+			t.Errorf("%s%v", top, problems)
+		}
+	}
+	for _, wrong := range []string{"listen = \"icmp:*\"\nonly_from = [\"10.0.0.1\"]\nuser = \"nobody\"\nserver = \"/bin/x\"\n", "listen = \"unix:/x\"\nredirect = \"127.0.0.1:80\"\n"} {
+		if services, problems := ReadTOML("x", "[service.x]\n"+wrong, Options{}); len(services) != 0 {
+			t.Errorf("%s%v", wrong, problems)
+		}
+	}
+}

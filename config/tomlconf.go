@@ -30,6 +30,9 @@ func ReadTOML(file, text string, o Options) ([]*Service, []Problem) {
 		defaults = r.stanza(table, "defaults")
 		r.checkDefaults(defaults)
 	}
+	if r.poisoned {
+		return nil, r.problems
+	}
 	services, _ := tree["service"].(map[string]any)
 	for _, key := range meta.Keys() {
 		if len(key) < 2 || key[0] != "service" || services[key[1]] == nil {
@@ -53,6 +56,7 @@ type tomlReader struct {
 	layout   *tomlLayout
 	services []*Service
 	problems []Problem
+	poisoned bool // what holds for all services could not be read: none may run
 }
 
 func (r *tomlReader) report(at Place, sev Severity, service, hint, text string) {
@@ -84,6 +88,10 @@ func (r *tomlReader) top(tree map[string]any) {
 			continue
 		}
 		hint := "the file has [defaults] and [service.NAME]"
+		if key == "defaults" || nearest(key, []string{"defaults"}) != "" {
+			r.poisoned = true
+			hint += "; no service runs without its defaults"
+		}
 		if near := nearest(key, []string{"defaults", "service"}); near != "" {
 			hint = "write " + near + "; " + hint
 		}
@@ -95,6 +103,11 @@ func (r *tomlReader) top(tree map[string]any) {
 func (r *tomlReader) checkDefaults(st *stanza) {
 	st.settings = slices.DeleteFunc(st.settings, func(s setting) bool {
 		a := attributes.find(s.name)
+		if s.name == "enabled" || s.name == "disabled" || s.name == "disable" {
+			r.poisoned = true
+			r.report(s.at, Error, "", "write disable = true in each service; no service runs before", s.name+" is not for defaults here")
+			return true
+		}
 		if a != nil && a.own {
 			r.report(s.at, Warning, "", "write it in each service", s.name+" in defaults has no effect")
 			return true

@@ -57,6 +57,7 @@ type xinetdReader struct {
 	disabled []word
 	off      []*stanza // entries that are disabled
 	trailing []string  // comments at the ends of files
+	poisoned bool      // what holds for all services could not be read: none may run
 	problems []Problem
 }
 
@@ -157,7 +158,12 @@ func (f *xinetdFile) entry(words []word) {
 	case what == "includedir" && len(words) >= 2 && !brace:
 		f.includeDir(f.beside(words[1].text))
 	default:
-		f.r.report(words[0].at, Error, "", "write service NAME, defaults, include FILE or includedir FOLDER", "this is no entry")
+		hint := "write service NAME, defaults, include FILE or includedir FOLDER"
+		if nearest(what, []string{"defaults"}) != "" {
+			f.r.poisoned = true
+			hint = "write defaults; no service runs without them"
+		}
+		f.r.report(words[0].at, Error, "", hint, "this is no entry")
 		if brace {
 			f.skip()
 		}
@@ -193,7 +199,7 @@ func (f *xinetdFile) stanza(name string, brace bool) {
 			return
 		}
 	}
-	off := f.disabled()
+	off := name != "" && f.disabled()
 	closed := false
 	var wrong *Problem
 	for !closed {
@@ -202,6 +208,10 @@ func (f *xinetdFile) stanza(name string, brace bool) {
 			break
 		}
 		if closed = words[0].text == "}"; closed {
+			break
+		}
+		if header(words) { // the next entry
+			f.number--
 			break
 		}
 		s := settingOf(words)
@@ -230,7 +240,7 @@ func (f *xinetdFile) disabled() bool {
 	defer func() { f.number, f.comments = here, kept }()
 	for {
 		words, ok := f.next()
-		if !ok || words[0].text == "}" {
+		if !ok || words[0].text == "}" || header(words) {
 			return false
 		}
 		if s := settingOf(words); s.name == "disable" && len(s.words) == 1 {
@@ -239,6 +249,17 @@ func (f *xinetdFile) disabled() bool {
 			}
 		}
 	}
+}
+
+// header tells whether a line begins an entry.
+func header(words []word) bool {
+	switch strings.ToLower(words[0].text) {
+	case "defaults":
+		return len(words) == 1 || words[1].text == "{"
+	case "service", "include", "includedir":
+		return len(words) > 1 && !strings.Contains(words[1].text, "=")
+	}
+	return false
 }
 
 // add takes a stanza that was read.
@@ -277,6 +298,10 @@ func (r *xinetdReader) takeLists(st *stanza) {
 	st.settings = slices.DeleteFunc(st.settings, func(s setting) bool {
 		a := attributes.find(s.name)
 		switch {
+		case (s.name == "enabled" || s.name == "disabled") && s.bad != nil, s.name == "disable" && !isNo(s):
+			r.poisoned = true
+			r.report(s.at, Error, "", "write disabled = NAME, or enabled = NAME; no service runs before", s.name+" cannot be read")
+		case s.name == "disable":
 		case s.name == "enabled" && s.bad == nil:
 			r.enabled = r.joined(s.words)
 		case s.name == "disabled" && s.bad == nil:
@@ -412,6 +437,9 @@ func (f *xinetdFile) includeDir(dir string) {
 func (r *xinetdReader) services() []*Service {
 	var services []*Service
 	shared := map[string]int{} // problems of the defaults, which many services have
+	if r.poisoned {
+		return nil
+	}
 	for _, st := range r.stanzas {
 		b := &builder{o: r.o, etc: r.etc, dialect: Xinetd, stanza: st}
 		s := b.build(r.defaults)

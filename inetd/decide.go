@@ -31,21 +31,18 @@ func (s *Server) decided(w *worker, c *client, j judgement) {
 // judgement say why not, and gives the place back. source is the address to
 // be counted, if any. s.mu is held.
 func (s *Server) enter(c *client, j *judgement, source netip.Addr) {
-	switch {
-	case j.reason != "":
-		if t := c.def.terms; t != nil && t.sensor && t.denyTime != 0 && c.from.IsValid() && c.def.kind == config.Stream {
-			s.ban(c.from.Addr(), t.denyTime)
-			s.log.Printf(syslog.Crit, "%s: sensor: %v is kept out of every service%s", c.def.name, c.from.Addr(), forHowLong(t.denyTime))
-		}
-	case s.isBanned(c.from.Addr()):
-		j.reason, j.rule = reasonAddress, "sensor"
-	case s.o.Limit > 0 && c.def.image != nil && s.children.Len() >= s.o.Limit:
-		j.reason = reasonProcess
-	default:
-		j.reason = string(c.svc.gate.Enter(c.def.limits, s.now(), source))
+	if t := c.def.terms; j.reason != "" && t.sensor && t.denyTime != 0 && c.from.IsValid() && c.def.kind == config.Stream {
+		s.ban(c.from.Addr(), t.denyTime)
+		s.log.Printf(syslog.Crit, "%s: sensor: %v is kept out of every service%s", c.def.name, c.from.Addr(), forHowLong(t.denyTime))
 	}
-	if j.reason == "" {
-		return
+	if j.reason == "" || j.twists() { // what answers in the service's place takes one
+		if refusal, rule := s.count(c, source); refusal == "" {
+			j.entered = true
+			s.running++
+			return
+		} else {
+			*j = judgement{reason: refusal, rule: rule} // nothing else is done for it
+		}
 	}
 	c.svc.gate.Cancel()
 	s.resume(c.svc)
@@ -53,6 +50,17 @@ func (s *Server) enter(c *client, j *judgement, source netip.Addr) {
 	if j.reason == string(admit.CPS) {
 		s.deactivate(c.svc)
 	}
+}
+
+// count asks what counts clients whether there may be one more. s.mu is held.
+func (s *Server) count(c *client, source netip.Addr) (reason, rule string) {
+	switch {
+	case s.isBanned(c.from.Addr()):
+		return reasonAddress, "sensor"
+	case s.o.Limit > 0 && s.running >= s.o.Limit:
+		return reasonProcess, ""
+	}
+	return string(c.svc.gate.Enter(c.def.limits, s.now(), source)), ""
 }
 
 func forHowLong(d time.Duration) string {
@@ -68,7 +76,7 @@ func (s *Server) refuse(w *worker, c *client, j judgement) {
 		unix.Close(c.fd)
 		return
 	}
-	if c.def.failure&config.LogUserID != 0 && c.from.IsValid() && s.ask(c.from.Addr()) {
+	if c.def.failure&config.LogUserID != 0 && c.from.IsValid() && c.to.Port() != identPort && s.ask(c.from.Addr()) {
 		s.refuseKnown(c, j)
 		return
 	}

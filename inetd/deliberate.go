@@ -56,7 +56,7 @@ func (s *Server) asked(from netip.Addr) {
 // deliberate finds out what a client's judgement lacks, and goes on with it.
 // The client's place is taken, unless it has been refused already.
 func (s *Server) deliberate(c client, j judgement) {
-	entered := j.reason == ""
+	entered := j.entered
 	if !s.ask(c.from.Addr()) {
 		w := &worker{server: s}
 		if entered {
@@ -83,13 +83,13 @@ func (s *Server) deliberate(c client, j judgement) {
 			s.admitted(w, &c, j.actions)
 			return
 		}
-		if entered {
-			s.leave(&c)
-		}
-		if j.actions != nil && j.actions.Twist != "" {
+		if entered && j.twists() { // it has the place
 			s.fail(w, &c, j.reason, j.rule)
 			s.twist(w, &c, j.actions)
 			return
+		}
+		if entered {
+			s.leave(&c)
 		}
 		s.refuse(w, &c, j)
 	}()
@@ -104,6 +104,9 @@ func (d *definition) asksUser() bool {
 func (s *Server) findOut(w *worker, c *client, j judgement) judgement {
 	var host *admit.Host
 	var user *string
+	if c.def.kind == config.Dgram {
+		user = new(string) // RFC 1413 knows connections alone
+	}
 	for j.reason == "" && j.asks() {
 		if j.needName {
 			host = admit.LookUp(c.from.Addr())
@@ -123,6 +126,10 @@ func (s *Server) findOut(w *worker, c *client, j judgement) judgement {
 // be logged.
 const userLimit = 5 * time.Second
 
+// identPort is where the question goes. Clients of a service there are not
+// asked about.
+const identPort = 113
+
 // identify asks for the user of a client, and has the log tell it, before the
 // program begins: the client's host can only tell of a connection that it
 // has. It is false, and the NOID line is written, for a client who has to
@@ -134,6 +141,9 @@ func (s *Server) identify(w *worker, c *client) bool {
 		limit = min(limit, userLimit)
 	}
 	if !c.from.IsValid() {
+		return !only
+	}
+	if c.to.Port() == identPort { // it would be asked by whom it asks, for ever
 		return !only
 	}
 	reply, err := ident.Ask(c.from, w.localAddrPort(c), limit)
@@ -247,11 +257,12 @@ func (s *Server) twist(w *worker, c *client, a *wrap.Actions) {
 		w.environment(c)
 		var p spawn.Process
 		if p, err = image.Start(c.fd, &w.scratch); err == nil {
-			s.children.Add(p, task{side: true, def: c.def})
+			s.children.Add(p, s.task(c))
 			unix.Close(c.fd)
 			return
 		}
 	}
+	s.leave(c)
 	s.log.Printf(syslog.Err, "%s: twist: %v", c.def.name, err)
 	s.sendAway(w, c)
 }
@@ -308,7 +319,7 @@ func (s *Server) changed(c *client, a *wrap.Actions) (*spawn.Image, error) {
 // refusesDatagram tells whether a datagram of a service of our own is not to
 // be answered.
 func (s *Server) refusesDatagram(w *worker, l *listener, def *definition) func(netip.AddrPort) bool {
-	if def.terms == nil {
+	if def.terms == nil && s.bans.Load() == 0 {
 		return s.refusesSource
 	}
 	return func(from netip.AddrPort) bool {
@@ -316,7 +327,10 @@ func (s *Server) refusesDatagram(w *worker, l *listener, def *definition) func(n
 			return true
 		}
 		c := client{l: l, svc: l.svc, def: def, from: from, to: l.Addr}
-		j := s.judge(w, &c, nil, nil)
+		var j judgement
+		if def.terms != nil {
+			j = s.judge(w, &c, nil, nil)
+		}
 		if j.reason == "" && j.asks() {
 			j.reason, j.rule = reasonAddress, nameUnasked
 		}

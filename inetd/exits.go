@@ -51,6 +51,7 @@ func (s *Server) ended(e spawn.Exit, t task) {
 // release frees a place. s.mu is held.
 func (s *Server) release(svc *service, from netip.AddrPort) {
 	svc.gate.Leave(from.Addr())
+	s.running--
 	s.resume(svc)
 }
 

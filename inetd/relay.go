@@ -2,6 +2,7 @@ package inetd
 
 import (
 	"cmp"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -46,7 +47,9 @@ func (r *relaying) run() {
 		r.s.release(r.c.svc, r.c.from)
 		r.s.mu.Unlock()
 		r.s.fail(w, &r.c, "redirect: "+err.Error(), "")
-		r.s.farewell(w, r.c.fd, nil)
+		if r.c.fd >= 0 {
+			r.s.farewell(w, r.c.fd, nil)
+		}
 		return
 	}
 	if def.success&startParts != 0 {
@@ -92,7 +95,13 @@ func (r *relaying) connect() error {
 		return err
 	}
 	f.Close()
-	r.outer, r.inner = outer.(*net.TCPConn), inner.(*net.TCPConn)
+	r.outer = outer.(*net.TCPConn)
+	if r.inner, _ = inner.(*net.TCPConn); r.inner == nil { // a Unix socket of systemd's
+		outer.Close()
+		inner.Close()
+		r.c.fd = -1
+		return errors.New("the client's connection is not TCP")
+	}
 	r.inner.SetNoDelay(true)
 	return nil
 }

@@ -69,6 +69,7 @@ type Server struct {
 	drains   atomic.Int32 // refused clients that have not gone yet
 	exit     []byte       // the reaper's, for EXIT lines
 	load     loadMeter
+	bans     atomic.Int32 // that sensors have made so far
 	serial   atomic.Uint64
 	udpPorts atomic.Pointer[map[uint16]bool] // whose datagrams our own UDP services never answer
 
@@ -80,6 +81,7 @@ type Server struct {
 	retrying  *time.Timer // tries again to open what could not be opened
 	retries   int
 	refusals  int
+	running   int                          // clients that have a place, of all services
 	banned    map[netip.Addr]time.Duration // by sensors, until when
 	logs      map[string]*syslog.File      // of services, by path
 	quiet     hush                         // whose refused datagrams have been told of

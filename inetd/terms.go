@@ -61,6 +61,13 @@ type judgement struct {
 	needName bool // no judgement: ask again with the client's names
 	needUser bool // likewise with its user
 	actions  *wrap.Actions
+	entered  bool // its place is taken
+}
+
+// twists tells whether a command of hosts.deny is to answer a client that is
+// refused.
+func (j *judgement) twists() bool {
+	return j.reason == reasonLibwrap && j.actions != nil && j.actions.Twist != ""
 }
 
 func (j *judgement) asks() bool { return j.needName || j.needUser }
@@ -166,6 +173,7 @@ func (s *Server) ban(from netip.Addr, d time.Duration) {
 		return
 	}
 	s.banned[from] = max(s.banned[from], until)
+	s.bans.Add(1)
 }
 
 // maxBanned is how many addresses sensors can keep out, as in xinetd.

@@ -107,7 +107,7 @@ func (s *Server) lendTo(w *worker, c *client, t task, j judgement) {
 	case l.orphan:
 		s.turn(l, closed)
 	case l.state == lent && l.loan == t.loan:
-		s.turn(l, watching)
+		s.giveBack(l, t.loan)
 		fallthrough
 	default:
 		s.pause(l, min(time.Duration(l.failures), 10)*time.Second)

@@ -15,6 +15,7 @@ import (
 // hosts.allow and hosts.deny, with names, users and options, in namespaces
 // whose /etc is the test's own.
 func TestHostsAccess(t *testing.T) {
+	wantsLimits(t)
 	if !inside(t) {
 		return
 	}
@@ -88,6 +89,62 @@ date: 127.0.0.2 : twist /bin/echo twisted %a %d
 		t.Errorf("with a broken rule: %q", got)
 	}
 	d.find(`hosts_access: hosts.allow:1: unknown option "nosuchoption"`, 1)
+}
+
+// A command that answers in a service's place takes one of its places, and a
+// client that the counts refuse has nothing done for it.
+func TestTwistIsCounted(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
+	etc(t, map[string]string{"hosts.allow": "cat: ALL : twist /bin/cat\n", "hosts.deny": "ALL: ALL : twist /bin/cat\n", "nsswitch.conf": "hosts: files\n", "resolv.conf": ""})
+	p, q := port(t), port(t)
+	d := setup{conf: entry(p, "server = /bin/cat", "instances = 2") + entry(q, "instances = 2")}.start(t)
+	for _, port := range []int{p, q} {
+		var held []net.Conn
+		served := 0
+		for range 6 {
+			c := dial(t, port)
+			io.WriteString(c, "x")
+			if n, _ := c.Read(make([]byte, 1)); n == 1 {
+				served++
+			}
+			held = append(held, c)
+		}
+		if served != 2 {
+			t.Errorf("%d served at once where 2 may be\n%s", served, d.text())
+		}
+		for _, c := range held {
+			c.Close()
+		}
+		until(t, func() bool { // the places are free again
+			c := dial(t, port)
+			defer c.Close()
+			io.WriteString(c, "y")
+			n, _ := c.Read(make([]byte, 1))
+			return n == 1
+		})
+	}
+}
+
+// A service on the ident port that wants to know its clients asks nobody: it
+// would be asked in turn, for ever.
+func TestIdentLoop(t *testing.T) {
+	if !inside(t) {
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
+	etc(t, map[string]string{"hosts.allow": "", "hosts.deny": "", "nsswitch.conf": "hosts: files\n", "resolv.conf": ""})
+	d := setup{conf: entry(113, "log_on_success = USERID HOST", "log_on_failure = USERID HOST")}.start(t)
+	if n, _ := io.Copy(io.Discard, from2(t, "127.0.0.1", 113)); n == 0 {
+		t.Error("not served")
+	}
+	d.signal(syscall.SIGUSR1)
+	d.find("STATE: end", 1)
+	if n := strings.Count(d.text(), "START: "); n != 1 {
+		t.Errorf("%d starts for one client", n)
+	}
 }
 
 // Names in address lists: who comes from an address that has the name, and

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -212,7 +213,11 @@ func (d *running) loadCompat(services *[]*config.Service, o config.Options) []co
 	o.Dialect, o.PerMinute = config.Inetd, 0
 	more, problems, err := config.Load([]string{"/etc/inetd.conf"}, o)
 	if err != nil {
-		return []config.Problem{{Severity: config.Warning, Text: "-inetd_compat: " + err.Error()}}
+		severity := config.Error // so that a reload takes nothing away
+		if errors.Is(err, os.ErrNotExist) {
+			severity = config.Warning
+		}
+		return []config.Problem{{Severity: severity, Text: "-inetd_compat: " + err.Error()}}
 	}
 	ids := map[string]bool{}
 	for _, s := range *services {

@@ -29,12 +29,18 @@ func entry(port int, settings ...string) string {
 	return text + " " + strings.Join(settings, "\n ") + "\n}\n"
 }
 
-// The child's limits, seen from inside.
-func TestXinetdWorld(t *testing.T) {
-	need(t, "root", "cc")
+// wantsLimits ends a test of what the portable way of starting programs does
+// not have, and refuses.
+func wantsLimits(t *testing.T) {
 	if portable {
 		t.Skip("the portable way has no limits")
 	}
+}
+
+// The child's limits, seen from inside.
+func TestXinetdWorld(t *testing.T) {
+	need(t, "root", "cc")
+	wantsLimits(t)
 	if err := worldProgram(); err != nil {
 		t.Fatal(err)
 	}
@@ -390,6 +396,7 @@ func TestXinetdMux(t *testing.T) {
 
 // The examples run as they stand, without root.
 func TestExamples(t *testing.T) {
+	wantsLimits(t)
 	if !inside(t) {
 		return
 	}

@@ -148,6 +148,11 @@ func (a *Access) Check(from netip.Addr, host *Host) Answer {
 			return refused("no_access", r)
 		}
 		if no.names != nil && host == nil {
+			if only := a.OnlyFrom; only != nil && only.names == nil {
+				if _, in := only.byAddress(from); !in { // whatever its name is
+					return Answer{Refused: true, Rule: "only_from, " + a.at}
+				}
+			}
 			return Answer{Ask: true}
 		}
 		if no.names != nil {

@@ -92,6 +92,7 @@ func (s *fileSink) write(batch []byte) []byte {
 			return nil
 		}
 		s.size += int64(n)
+		s.failed = false
 		batch = batch[n:]
 		if s.limits.Soft > 0 && s.size > s.limits.Soft && !s.warned {
 			s.warned = true
@@ -135,7 +136,7 @@ func (s *fileSink) open() bool {
 		}
 		return false
 	}
-	s.fd, s.size, s.failed = fd, st.Size, false
+	s.fd, s.size = fd, st.Size
 	if high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 256); err == nil {
 		unix.Close(fd)
 		s.fd = high
@@ -150,5 +151,5 @@ func (s *fileSink) close() {
 	if s.fd >= 0 {
 		unix.Close(s.fd)
 	}
-	s.fd, s.warned, s.full, s.failed = -1, false, false, false
+	s.fd, s.warned, s.full = -1, false, false
 }

@@ -1,6 +1,7 @@
 package wrap
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path"
@@ -23,6 +24,7 @@ type matcher struct {
 	verdict Verdict
 	deny    bool // these are the rules of hosts.deny
 	depth   int  // of files that name files
+	problem string
 }
 
 // list matches "a b EXCEPT c d EXCEPT e", which is a or b, unless it is c or
@@ -220,11 +222,15 @@ func (m *matcher) file(path string, e *endpoint) bool {
 	m.depth++
 	defer func() { m.depth-- }()
 	info, err := os.Stat(path)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > maxFile {
-		return false
+	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxFile) {
+		err = fmt.Errorf("%s is no file, or larger than %d bytes", path, maxFile)
 	}
-	patterns, err := os.ReadFile(path)
+	var patterns []byte
+	if err == nil {
+		patterns, err = os.ReadFile(path)
+	}
 	if err != nil {
+		m.problem = err.Error()
 		return false
 	}
 	for line := range strings.Lines(string(patterns)) {

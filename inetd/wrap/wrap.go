@@ -80,8 +80,12 @@ func (t *Tables) Check(r *Request) Verdict {
 			if m.verdict.open() {
 				return m.verdict
 			}
+			where := fmt.Sprintf("%s:%d", filepath.Base(one.path), rule.line)
+			if m.problem != "" { // a file of patterns that cannot be read: whom would it have named?
+				return Verdict{Refused: true, Rule: where, Problem: m.problem}
+			}
 			if yes {
-				return m.decide(rule, m.deny, fmt.Sprintf("%s:%d", filepath.Base(one.path), rule.line))
+				return m.decide(rule, m.deny, where)
 			}
 		}
 	}
