@@ -31,7 +31,9 @@ func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []con
 
 	s.mu.Lock()
 	for _, svc := range s.services {
-		s.rested(svc)
+		if back := s.rested(svc); back != "" {
+			s.log.Printf(syslog.Notice, "%s", back)
+		}
 	}
 	before := s.services
 	s.services = s.succeed(defs, keep)

@@ -1,6 +1,7 @@
 package inetd
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -240,25 +241,29 @@ func (s *Server) rest(svc *service, d time.Duration) {
 	}
 	svc.rest = time.AfterFunc(d, func() {
 		s.mu.Lock()
-		s.rested(svc)
+		back := s.rested(svc)
 		s.mu.Unlock()
 		s.openAll()
+		if back != "" { // now that it can be reached
+			s.log.Printf(syslog.Notice, "%s", back)
+		}
 	})
 }
 
 // rested gives a service back that was closed for a while. s.mu is held; the caller
 // opens what is to be opened.
-func (s *Server) rested(svc *service) {
+//
+// said is what the log is to say then.
+func (s *Server) rested(svc *service) (said string) {
 	if svc.rest == nil {
-		return
+		return ""
 	}
 	svc.rest.Stop()
 	svc.rest = nil
 	svc.gate.Forgive()
 	if s.services[svc.def.key] != svc {
-		return
+		return ""
 	}
-	s.log.Printf(syslog.Notice, svc.back, svc.def.name)
 	for _, l := range svc.listeners {
 		if l.state != resting {
 			continue
@@ -269,4 +274,5 @@ func (s *Server) rested(svc *service) {
 			s.turn(l, opening)
 		}
 	}
+	return fmt.Sprintf(svc.back, svc.def.name)
 }

@@ -129,6 +129,9 @@ func port(t *testing.T) int {
 	t.Helper()
 	for range 100 {
 		n := 10000 + rand.Intn(20000)
+		if _, twice := givenPorts.LoadOrStore(n, true); twice {
+			continue
+		}
 		l, err := net.Listen("tcp", fmt.Sprintf(":%d", n))
 		if err != nil {
 			continue
@@ -142,6 +145,9 @@ func port(t *testing.T) int {
 	t.Fatal("no free port")
 	return 0
 }
+
+// givenPorts are those that port has given: it does not give one twice.
+var givenPorts sync.Map
 
 func at(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
