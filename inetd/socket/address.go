@@ -10,8 +10,10 @@ package socket
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -109,22 +111,20 @@ type answer struct {
 // LookUp looks names up, each once and all at the same time. It takes
 // lookupLimit at most.
 func LookUp(names []string) Hosts {
+	h := Hosts{}
+	for _, name := range names {
+		if _, err := netip.ParseAddr(name); err != nil {
+			h[name] = answer{}
+		}
+	}
+	if len(h) == 0 {
+		return h // without a timer: even one that is stopped can wake us later
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookupLimit)
 	defer cancel()
-	h := Hosts{}
 	var mu sync.Mutex
 	var all sync.WaitGroup
-	for _, name := range names {
-		if _, err := netip.ParseAddr(name); err == nil {
-			continue
-		}
-		mu.Lock()
-		_, twice := h[name]
-		h[name] = answer{}
-		mu.Unlock()
-		if twice {
-			continue
-		}
+	for _, name := range slices.Collect(maps.Keys(h)) {
 		all.Go(func() {
 			found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
 			for i := range found {
