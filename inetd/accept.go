@@ -229,7 +229,7 @@ func (s *Server) start(w *worker, def *definition, fd int, image *spawn.Image, t
 	}
 	if def.success&startParts != 0 {
 		w.startLine(def, p.PID, t.from)
-		def.log.log.Write(cmp.Or(t.severity, def.log.success), w.line)
+		def.log.log.Tell(cmp.Or(t.severity, def.log.success), w.line, t.fields(p.PID))
 	}
 	if def.terms != nil && (def.terms.idle > 0 || def.terms.session > 0) {
 		t.serial = s.serial.Add(1)

@@ -55,7 +55,7 @@ type conn struct {
 func (s *Server) serve(w *worker, c *client) {
 	if c.def.success&startParts != 0 {
 		w.startLine(c.def, 0, c.from)
-		c.def.log.log.Write(cmp.Or(c.severity, c.def.log.success), w.line)
+		c.def.log.log.Tell(cmp.Or(c.severity, c.def.log.success), w.line, c.fields())
 	}
 	k := &conn{s: s, fd: socket.Raise(c.fd), stream: builtin.NewStream(c.def.internal), started: true,
 		svc: c.svc, def: c.def, l: c.l, from: c.from, to: c.to, since: s.now()}
@@ -220,7 +220,7 @@ func (k *conn) release() {
 	k.s.mu.Unlock()
 	k.svc = nil
 	if k.started && k.def.success&exitParts != 0 {
-		k.def.log.log.Write(k.def.log.success, exitLine(nil, k.def, 0, 0, k.s.now()-k.since))
+		k.def.log.log.Tell(k.def.log.success, exitLine(nil, k.def, 0, 0, k.s.now()-k.since), syslog.Fields{Service: k.def.name, Client: k.from.Addr()})
 	}
 }
 

@@ -39,6 +39,7 @@ func (s *Server) enter(c *client, j *judgement, source netip.Addr) {
 		if refusal, rule := s.count(c, source); refusal == "" {
 			j.entered = true
 			s.running++
+			s.tellManager()
 			return
 		} else {
 			*j = judgement{reason: refusal, rule: rule} // nothing else is done for it
@@ -47,6 +48,7 @@ func (s *Server) enter(c *client, j *judgement, source netip.Addr) {
 	c.svc.gate.Cancel()
 	s.resume(c.svc)
 	s.refusals++
+	s.tellManager()
 	if j.reason == string(admit.CPS) {
 		s.deactivate(c.svc)
 	}

@@ -25,6 +25,10 @@ type task struct {
 	side     bool          // a command of hosts.allow, which no service counts
 }
 
+func (t *task) fields(pid int) syslog.Fields {
+	return syslog.Fields{Service: t.def.name, Client: t.from.Addr(), PID: pid}
+}
+
 // ended releases what a program had, and writes the EXIT line. Only the
 // reaper calls it.
 func (s *Server) ended(e spawn.Exit, t task) {
@@ -42,9 +46,9 @@ func (s *Server) ended(e spawn.Exit, t task) {
 		s.giveBack(t.lent, t.loan)
 	}
 	s.mu.Unlock()
-	if t.def.success&exitParts != 0 {
+	if e.Ours && t.def.success&exitParts != 0 {
 		s.exit = exitLine(s.exit, t.def, e.Status, e.PID, s.now()-t.since)
-		t.def.log.log.Write(cmp.Or(t.severity, t.def.log.success), s.exit)
+		t.def.log.log.Tell(cmp.Or(t.severity, t.def.log.success), s.exit, t.fields(e.PID))
 	}
 }
 
@@ -52,6 +56,7 @@ func (s *Server) ended(e spawn.Exit, t task) {
 func (s *Server) release(svc *service, from netip.AddrPort) {
 	svc.gate.Leave(from.Addr())
 	s.running--
+	s.tellManager()
 	s.resume(svc)
 }
 

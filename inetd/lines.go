@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"goinetd/config"
+	"goinetd/inetd/syslog"
 )
 
 // The lines that log tools know are xinetd's (xinetd.log(5)), with the
@@ -28,6 +29,11 @@ const (
 )
 
 func appendInt(b []byte, n int) []byte { return strconv.AppendInt(b, int64(n), 10) }
+
+// fields are what the lines of a client without a program are about.
+func (c *client) fields() syslog.Fields {
+	return syslog.Fields{Service: c.def.name, Client: c.from.Addr()}
+}
 
 // startLine makes a START line in w.line. A builtin has pid 0.
 func (w *worker) startLine(def *definition, pid int, from netip.AddrPort) {
@@ -90,7 +96,7 @@ func (s *Server) fail(w *worker, c *client, reason, rule string) {
 		b = appendFrom(b, c.from, parts)
 	}
 	w.line = b
-	c.def.log.log.Write(cmp.Or(c.severity, c.def.log.failure), b)
+	c.def.log.log.Tell(cmp.Or(c.severity, c.def.log.failure), b, c.fields())
 }
 
 // appendOneWord adds a rule without blanks: "no_access 192.0.2.0/24,

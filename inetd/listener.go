@@ -24,6 +24,7 @@ type listener struct {
 	reported bool            // why it is not open, or short of descriptors, has been logged
 	failures int             // starts of a wait service that failed in a row
 	loan     uint64          // which program has it, while it is lent
+	kept     string          // the name by which the manager has a copy; empty: it has none
 
 	nonblocking bool
 }
@@ -77,6 +78,7 @@ func (s *Server) turn(l *listener, to state) {
 // no worker uses it. Whoever ends a use calls it.
 func (s *Server) closeIdle(l *listener) {
 	if l.fd >= 0 && l.busy == 0 && (l.state == closed || l.state == resting) && l.inherited == nil {
+		s.forget(l)
 		unix.Close(l.fd)
 		l.fd = -1
 	}

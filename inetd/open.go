@@ -106,17 +106,29 @@ func (s *Server) open(l *listener) error {
 	if l.inherited != nil {
 		l.fd, l.inherited.listener = l.inherited.FD, l
 		socket.SetNonblock(l.fd, false) // as our own are; watch sees to the rest
-	} else {
-		fd, err := socket.Open(l.Address, *l.svc.def.open)
-		if err != nil {
+		l.nonblocking = false
+		if !s.leaveToProgram(l) {
+			s.turn(l, watching)
+		}
+		return nil
+	}
+	fd := s.takeKept(l)
+	kept := fd >= 0
+	if !kept {
+		var err error
+		if fd, err = socket.Open(l.Address, *l.svc.def.open); err != nil {
 			return err
 		}
-		l.fd = fd
-		if l.Network == "unix" {
-			l.file = socket.Identify(l.Path)
-		}
+	}
+	l.fd = fd
+	if l.Network == "unix" {
+		l.file = socket.Identify(l.Path)
 	}
 	l.nonblocking = false
+	s.keep(l)
+	if kept && s.leaveToProgram(l) {
+		return nil
+	}
 	s.turn(l, watching)
 	return nil
 }

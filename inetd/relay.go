@@ -54,7 +54,7 @@ func (r *relaying) run() {
 	}
 	if def.success&startParts != 0 {
 		w.startLine(def, 0, r.c.from)
-		def.log.log.Write(cmp.Or(r.c.severity, def.log.success), w.line)
+		def.log.log.Tell(cmp.Or(r.c.severity, def.log.success), w.line, r.c.fields())
 	}
 	timers := r.timeOut()
 	r.carry()
@@ -68,10 +68,10 @@ func (r *relaying) run() {
 		line := append(append([]byte("TRAFFIC: "), def.name...), " in="...)
 		line = append(strconv.AppendInt(line, r.in, 10), "(bytes) out="...)
 		line = append(strconv.AppendInt(line, r.out, 10), "(bytes)"...)
-		def.log.log.Write(def.log.success, line)
+		def.log.log.Tell(def.log.success, line, r.c.fields())
 	}
 	if def.success&exitParts != 0 {
-		def.log.log.Write(cmp.Or(r.c.severity, def.log.success), exitLine(nil, def, 0, 0, r.s.now()-r.since))
+		def.log.log.Tell(cmp.Or(r.c.severity, def.log.success), exitLine(nil, def, 0, 0, r.s.now()-r.since), r.c.fields())
 	}
 }
 

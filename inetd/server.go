@@ -55,6 +55,9 @@ type Options struct {
 	Limit        int           // of programs that run at once; 0: none
 	StayAlive    bool          // although there is nothing to serve
 	Ident        time.Duration // how long an ident server may take; 0: ident.Limit
+
+	Manager  Manager // that started us; nil: none that wants to know
+	Children []Child // of an inetd before us
 }
 
 // A Server runs services.
@@ -87,8 +90,10 @@ type Server struct {
 	quiet     hush                         // whose refused datagrams have been told of
 	asking    map[netip.Addr]int           // of whom something is being found out
 	askingAll int
-	warned    map[string]bool // what has been told since the last reload
-	loans     uint64          // sockets lent so far
+	warned    map[string]bool     // what has been told since the last reload
+	loans     uint64              // sockets lent so far
+	stale     bool                // what the manager knows; it is told soon
+	kept      []*socket.Inherited // from an inetd before us, until Start has ended
 	stopped   bool
 }
 
@@ -124,6 +129,10 @@ func New(o Options) (*Server, error) {
 		s.o.Wrap = wrap.New("/etc/hosts.allow", "/etc/hosts.deny")
 	}
 	for _, in := range o.Inherited {
+		if in.Kept() {
+			s.kept = append(s.kept, in)
+			continue
+		}
 		s.inherited = append(s.inherited, &inheritance{Inherited: in})
 	}
 	return s, nil
@@ -219,12 +228,20 @@ func (s *Server) Stop() (children int) {
 var errNothing = errors.New("nothing to serve: no service of the configuration can run")
 
 // Start applies the first configuration. An error means that there is
-// nothing to serve; the problems have been reported then, too.
+// nothing to serve of what was asked for; the problems have been reported
+// then, too. A configuration without services is none: they may come with
+// a reload, as when update-inetd(8) adds one.
 func (s *Server) Start(services []*config.Service, problems []config.Problem) (reported []config.Problem, err error) {
 	reported = s.Apply(services, problems)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.listeners) == 0 && !s.o.StayAlive {
+	s.closeKept()
+	s.adopt(s.o.Children)
+	switch {
+	case len(s.listeners) > 0:
+	case len(services) == 0 && !config.Errors(reported):
+		s.log.Printf(syslog.Notice, "no service is configured: waiting for one, and SIGHUP")
+	case !s.o.StayAlive:
 		return reported, errNothing
 	}
 	for _, in := range s.inherited {

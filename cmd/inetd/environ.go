@@ -14,7 +14,7 @@ var harmful = []string{"CVS", "DISPLAY", "EDITOR", "GROUP", "HOME", "IFS", "LD_"
 var ours = []string{"NOTIFY_SOCKET=", "LISTEN_PID=", "LISTEN_PIDFDID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "WATCHDOG_USEC=", "WATCHDOG_PID=", "INVOCATION_ID=",
 	"JOURNAL_STREAM=", "SYSTEMD_EXEC_PID=", "MAINPID=", "MANAGERPID=", "MEMORY_PRESSURE_", "CREDENTIALS_DIRECTORY=", "FDSTORE=",
 	"RUNTIME_DIRECTORY=", "STATE_DIRECTORY=", "CACHE_DIRECTORY=", "LOGS_DIRECTORY=", "CONFIGURATION_DIRECTORY=",
-	"REMOTE_", "PROTO=", "TCPREMOTE", "TCPLOCAL", parentVariable + "="}
+	"REMOTE_", "PROTO=", "TCPREMOTE", "TCPLOCAL", parentVariable + "=", estateVariable + "="}
 
 // childEnviron gives what every program's environment begins with.
 func childEnviron(environ []string, keepAll bool) []string {

@@ -36,7 +36,7 @@ func main() {
 		return
 	}
 	background := takeParent()
-	if !o.foreground && background == nil {
+	if !o.foreground && background == nil && os.Getenv(estateVariable) == "" {
 		os.Exit(intoBackground())
 	}
 	os.Exit(run(o, background))

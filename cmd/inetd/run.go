@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sys/unix"
 
 	"goinetd/config"
@@ -38,13 +37,14 @@ var identLimit = "30"
 // run is the daemon. It gives the exit status.
 func run(o *options, background *parent) int {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGHUP, unix.SIGUSR1) // whoever ends us before we serve may do so
+	signal.Notify(signals, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2) // whoever ends us before we serve may do so
 	if o.xinetd {
-		signal.Notify(signals, unix.SIGUSR2, unix.SIGABRT)
+		signal.Notify(signals, unix.SIGABRT)
 	}
 	environ, whole := childEnviron(os.Environ(), o.keepEnv), childEnviron(os.Environ(), true)
 	settle()
-	d := &running{o: o, background: background}
+	manager := newManager()
+	d := &running{o: o, background: background, manager: manager}
 	d.openLog()
 	log := d.log
 
@@ -57,11 +57,15 @@ func run(o *options, background *parent) int {
 		pidfile.remove()
 		return d.giveUp(err)
 	}
+	before, err := takeEstate()
+	if err != nil {
+		log.Printf(syslog.Err, "%v", err)
+	}
 	seconds, _ := strconv.Atoi(looped)
 	identSeconds, _ := strconv.Atoi(identLimit)
 	server, err := inetd.New(inetd.Options{Log: log, Environ: environ, Backlog: o.backlog, Rest: time.Duration(seconds) * time.Second,
-		Inherited: socket.FromSystemd(), Session: hasTerminal(), Debug: o.debug,
-		WholeEnviron: whole, Limit: o.limit, StayAlive: o.stayAlive, Ident: time.Duration(identSeconds) * time.Second})
+		Inherited: append(before.Sockets, socket.FromSystemd()...), Children: before.Children, Session: hasTerminal(), Debug: o.debug,
+		WholeEnviron: whole, Limit: o.limit, StayAlive: o.stayAlive, Ident: time.Duration(identSeconds) * time.Second, Manager: manager.orNil()})
 	if err == nil {
 		problems, err = server.Start(services, problems)
 	}
@@ -80,7 +84,8 @@ func run(o *options, background *parent) int {
 	slim()
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
 	background.release()
-	notify("READY=1\nMAINPID=" + strconv.Itoa(os.Getpid()))
+	manager.tell("READY=1\nMAINPID=" + strconv.Itoa(os.Getpid()) + "\nSTATUS=" + server.Summary())
+	manager.watch(server, log)
 
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -88,20 +93,28 @@ func run(o *options, background *parent) int {
 		server.Run(ctx)
 		close(ended)
 	}()
-	d.serve(server, signals)
+	again := d.serve(server, signals)
 	stop()
 	select {
 	case <-ended:
 	case <-time.After(time.Second): // a worker whose exec hangs must not keep us
 	}
+	if again {
+		err := startAnew(server.Bequeath(), log)
+		log.Printf(syslog.Err, "cannot start anew: %v", err)
+	}
 	pidfile.remove()
 	log.Flush()
+	if again {
+		return 1
+	}
 	return 0
 }
 
 // running is what the daemon needs while it runs.
 type running struct {
 	o          *options
+	manager    *manager
 	log        *syslog.Logger
 	background *parent
 	file       *syslog.File // of -filelog; nil: none
@@ -263,9 +276,10 @@ const (
 	hostsDeny  = "/etc/hosts.deny"
 )
 
-// serve deals with signals until one ends the daemon. A reload may have to
-// wait for a name to be looked up; nothing else waits for it.
-func (d *running) serve(server *inetd.Server, signals <-chan os.Signal) {
+// serve deals with signals until one ends the daemon, or has it start anew.
+// A reload may have to wait for a name to be looked up; nothing else waits
+// for it.
+func (d *running) serve(server *inetd.Server, signals <-chan os.Signal) (again bool) {
 	reloaded := make(chan struct{}, 1)
 	reloading, again := false, false
 	for {
@@ -277,20 +291,28 @@ func (d *running) serve(server *inetd.Server, signals <-chan os.Signal) {
 				go d.reload(server, reloaded)
 			}
 		case sig := <-signals:
-			switch sig {
-			case unix.SIGHUP, unix.SIGUSR2:
+			switch {
+			case sig == unix.SIGUSR2 && !d.o.xinetd:
+				if err := canStartAnew(); err != nil {
+					d.log.Printf(syslog.Err, "SIGUSR2: cannot start anew: %v (everything goes on as it was)", err)
+					continue
+				}
+				d.manager.reloading()
+				d.log.Printf(syslog.Notice, "SIGUSR2: starting anew, with the same sockets")
+				return true
+			case sig == unix.SIGHUP || sig == unix.SIGUSR2:
 				again = reloading
 				if !reloading {
 					reloading = true
 					go d.reload(server, reloaded)
 				}
-			case unix.SIGUSR1, unix.SIGABRT: // xinetd checks its tables for the latter
+			case sig == unix.SIGUSR1 || sig == unix.SIGABRT: // xinetd checks its tables for the latter
 				server.LogState()
 			default:
-				notify("STOPPING=1")
+				d.manager.tell("STOPPING=1")
 				n := server.Stop()
 				d.log.Printf(syslog.Notice, "%s: no longer listening; %d programs finish on their own", unix.SignalName(sig.(unix.Signal)), n)
-				return
+				return false
 			}
 		}
 	}
@@ -299,9 +321,7 @@ func (d *running) serve(server *inetd.Server, signals <-chan os.Signal) {
 // reload reads the configuration again. Files that cannot be read change
 // nothing.
 func (d *running) reload(server *inetd.Server, reloaded chan<- struct{}) {
-	var now unix.Timespec
-	unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
-	notify(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000))
+	d.manager.reloading()
 	if d.file != nil {
 		d.file.Reopen()
 	}
@@ -311,11 +331,6 @@ func (d *running) reload(server *inetd.Server, reloaded chan<- struct{}) {
 		server.Apply(services, problems)
 	}
 	slim()
-	notify("READY=1")
+	d.manager.tell("READY=1\nSTATUS=" + server.Summary())
 	reloaded <- struct{}{}
-}
-
-// notify tells systemd, if it wants to know (sd_notify(3)).
-func notify(state string) {
-	daemon.SdNotify(false, state)
 }

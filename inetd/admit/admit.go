@@ -170,6 +170,18 @@ func (g *Gate) Enter(l Limits, now time.Duration, from netip.Addr) Reason {
 	return ""
 }
 
+// Adopt counts somebody as running who was let in before there was this Gate.
+// It wants a Leave.
+func (g *Gate) Adopt(from netip.Addr) {
+	if from.IsValid() {
+		if g.clients == nil {
+			g.clients = map[netip.Addr]int{}
+		}
+		g.clients[from]++
+	}
+	g.running++
+}
+
 // Leave takes back what Enter counted as running.
 func (g *Gate) Leave(from netip.Addr) {
 	g.running--

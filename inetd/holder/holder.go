@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"golang.org/x/sys/unix"
 )
 
 // Describe says who a process is and what started it: `pid 812 (nginx, user
@@ -139,11 +141,11 @@ func userName(uid string) string {
 	return uid
 }
 
-// byInode finds a process that has one of the sockets open. Without root it
-// sees only the processes of its own user.
-func byInode(inodes map[string]bool) (pid int, ok bool) {
+// byInode finds the processes that have one of the sockets open. Without root
+// it sees only those of its own user.
+func byInode(inodes map[string]bool) (pids []int) {
 	procs, _ := filepath.Glob("/proc/[0-9]*")
-	best := 0
+next:
 	for _, dir := range procs {
 		fds, err := os.ReadDir(dir + "/fd")
 		if err != nil {
@@ -156,12 +158,30 @@ func byInode(inodes map[string]bool) (pid int, ok bool) {
 			}
 			if inode, ok := strings.CutPrefix(link, "socket:["); ok && inodes[strings.TrimSuffix(inode, "]")] {
 				pid, _ := strconv.Atoi(filepath.Base(dir))
-				// systemd keeps a socket that it has handed to a service: name the service.
-				if best <= 1 {
-					best = pid
-				}
+				pids = append(pids, pid)
+				continue next
 			}
 		}
 	}
-	return best, best != 0
+	return pids
+}
+
+// Sharing finds another process that has a socket of ours open. One that we
+// or a predecessor started is wanted, so it is not a service manager that
+// keeps a copy of the socket: ours, or PID 1. Where there are several, it is
+// the leader of its process group.
+func Sharing(fd int) (pid int, ok bool) {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return 0, false
+	}
+	for _, other := range byInode(map[string]bool{strconv.FormatUint(st.Ino, 10): true}) {
+		if other == os.Getpid() || other == os.Getppid() || other == 1 {
+			continue
+		}
+		if group, err := unix.Getpgid(other); pid == 0 || err == nil && group == other {
+			pid = other
+		}
+	}
+	return pid, pid != 0
 }

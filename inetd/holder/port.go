@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -42,8 +43,13 @@ func describe(inodes map[string]bool) string {
 	if len(inodes) == 0 {
 		return ""
 	}
-	if pid, ok := byInode(inodes); ok {
-		return Describe(pid)
+	// systemd keeps a socket that it has handed to a service: name the service.
+	if pids := byInode(inodes); len(pids) > 0 {
+		slices.Sort(pids)
+		if pids[0] == 1 && len(pids) > 1 {
+			pids = pids[1:]
+		}
+		return Describe(pids[0])
 	}
 	return "a process that we may not see (another user's, or in another namespace)"
 }

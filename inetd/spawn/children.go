@@ -36,6 +36,7 @@ type entry[T any] struct {
 type Exit struct {
 	PID    int
 	Status unix.WaitStatus
+	Ours   bool // it was our child, else there is no status
 }
 
 // NewChildren makes an empty table.
@@ -59,6 +60,10 @@ type Process struct {
 	PID   int
 	pidfd int // -1: none
 }
+
+// Known is a program that somebody else started: an inetd before us. If it
+// is not our child, its exit is seen without its status.
+func Known(pid int) Process { return Process{PID: pid, pidfd: -1} }
 
 // Add puts a started program into the table, from where Reap will take it.
 // Until then its exit is not seen: what is logged before stands before it.
@@ -215,7 +220,9 @@ func (c *Children[T]) collect(pid int, ended func(Exit, T)) bool {
 		return true
 	}
 	e := Exit{PID: pid}
-	if got, err := unix.Wait4(pid, &e.Status, unix.WNOHANG, nil); got != pid && err != unix.ECHILD {
+	got, err := unix.Wait4(pid, &e.Status, unix.WNOHANG, nil)
+	e.Ours = got == pid
+	if !e.Ours && (err != unix.ECHILD || one.pidfd < 0 && unix.Kill(pid, 0) == nil) {
 		c.mu.Lock()
 		c.live[pid] = one
 		c.mu.Unlock()

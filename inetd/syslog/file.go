@@ -65,6 +65,8 @@ func (s *fileSink) header(l *Logger, b []byte, p Priority) []byte {
 	return b
 }
 
+func (*fileSink) fields(b []byte, _ Fields) []byte { return b }
+
 // fileLevels are xinetd's words.
 var fileLevels = [...]string{"emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"}
 

@@ -2,6 +2,7 @@ package syslog
 
 import (
 	"bytes"
+	"cmp"
 	"strconv"
 	"time"
 
@@ -23,6 +24,8 @@ func (stderrSink) header(l *Logger, b []byte, _ Priority) []byte {
 	return append(b, l.prefix...)
 }
 
+func (stderrSink) fields(b []byte, _ Fields) []byte { return b }
+
 // write gives up what stderr does not take: a terminal that is gone stays
 // gone.
 func (stderrSink) write(batch []byte) []byte {
@@ -41,21 +44,13 @@ func (stderrSink) write(batch []byte) []byte {
 	return nil
 }
 
-// journalSink writes to a stderr that is the journal: the journal has the
-// time and the name already and takes the priority from a prefix
-// (sd-daemon(3)).
-type journalSink struct{ stderrSink }
-
-func (journalSink) header(_ *Logger, b []byte, p Priority) []byte {
-	return append(strconv.AppendInt(append(b, '<'), int64(p.level()), 10), '>')
-}
-
 // socketSink sends each line as a datagram to the syslog daemon (RFC 3164's
 // form, as syslog(3) writes it).
 type socketSink struct {
 	path     string
 	fd       int
 	facility Priority
+	end      string // of a record; empty: a newline
 }
 
 func (s *socketSink) header(l *Logger, b []byte, p Priority) []byte {
@@ -66,13 +61,16 @@ func (s *socketSink) header(l *Logger, b []byte, p Priority) []byte {
 	return stderrSink{}.header(l, b, p)
 }
 
+func (*socketSink) fields(b []byte, _ Fields) []byte { return b }
+
 func (s *socketSink) write(batch []byte) []byte {
 	for len(batch) > 0 {
 		if s.fd < 0 && !s.connect() {
 			return batch
 		}
-		end := bytes.IndexByte(batch, '\n')
-		err := unix.Sendto(s.fd, batch[:end], unix.MSG_NOSIGNAL, nil)
+		end := cmp.Or(s.end, "\n")
+		n := bytes.Index(batch, []byte(end)) + len(end)
+		err := unix.Sendto(s.fd, batch[:n-1], unix.MSG_NOSIGNAL, nil)
 		switch err {
 		case nil, unix.EMSGSIZE:
 		case unix.EINTR:
@@ -87,7 +85,7 @@ func (s *socketSink) write(batch []byte) []byte {
 			}
 			continue
 		}
-		batch = batch[end+1:]
+		batch = batch[n:]
 	}
 	return nil
 }

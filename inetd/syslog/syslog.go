@@ -9,13 +9,11 @@ package syslog
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A Priority is a severity of RFC 5424, section 6.2.1, with a facility above
@@ -76,12 +74,25 @@ type sink interface {
 	write(batch []byte) (rest []byte)
 	// header appends what stands before a line's text.
 	header(l *Logger, b []byte, p Priority) []byte
+	// fields appends what stands behind it.
+	fields(b []byte, f Fields) []byte
+}
+
+// Fields are what a line is about, for a log that can be searched by it: the
+// journal (systemd.journal-fields(7)).
+type Fields struct {
+	Service string
+	Client  netip.Addr
+	PID     int // of the service's program; 0: none
 }
 
 // New gives a logger to stderr.
 func New(ident string) *Logger {
 	if isJournal(os.Getenv("JOURNAL_STREAM"), 2) {
-		return begin(ident, journalSink{})
+		if sink := newJournalSink(journalSocket); sink != nil {
+			return begin(ident, sink)
+		}
+		return begin(ident, prioritySink{})
 	}
 	return begin(ident, stderrSink{})
 }
@@ -104,7 +115,10 @@ func (l *Logger) Printf(p Priority, format string, args ...any) {
 }
 
 // Write logs a line that is made already. It keeps nothing of it.
-func (l *Logger) Write(p Priority, text []byte) {
+func (l *Logger) Write(p Priority, text []byte) { l.Tell(p, text, Fields{}) }
+
+// Tell is Write with fields for the journal.
+func (l *Logger) Tell(p Priority, text []byte, f Fields) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ended {
@@ -115,27 +129,33 @@ func (l *Logger) Write(p Priority, text []byte) {
 		return
 	}
 	if l.lost > 0 {
-		l.record(Warning, fmt.Appendf(nil, "%d log lines lost: they came faster than they could be written", l.lost))
+		l.record(Warning, fmt.Appendf(nil, "%d log lines lost: they came faster than they could be written", l.lost), Fields{})
 		l.lost = 0
 	}
-	l.record(p, text)
+	l.record(p, text, f)
 	if !l.writing {
 		l.wake.Signal()
 	}
 }
 
-// record appends one line, with control characters made visible, so that
-// nobody can forge a second one.
-func (l *Logger) record(p Priority, text []byte) {
-	l.waiting = l.out.header(l, l.waiting, p)
-	for _, c := range text {
+// record appends one line.
+func (l *Logger) record(p Priority, text []byte, f Fields) {
+	l.waiting = appendVisible(l.out.header(l, l.waiting, p), text)
+	l.waiting = l.out.fields(append(l.waiting, '\n'), f)
+}
+
+// appendVisible appends a text with control characters made visible, so that
+// nobody can forge a second line.
+func appendVisible[T string | []byte](b []byte, text T) []byte {
+	for i := range len(text) {
+		c := text[i]
 		if c < ' ' && c != '\t' || c == 0x7f {
-			l.waiting = fmt.Appendf(l.waiting, `\x%02x`, c)
+			b = fmt.Appendf(b, `\x%02x`, c)
 			continue
 		}
-		l.waiting = append(l.waiting, c)
+		b = append(b, c)
 	}
-	l.waiting = append(l.waiting, '\n')
+	return b
 }
 
 // Flush waits until all is written, or a second has passed: a log that is
@@ -211,12 +231,4 @@ func (l *Logger) carry() {
 			batch = nil // a burst is over: give its memory back
 		}
 	}
-}
-
-// isJournal tells whether a descriptor is the journal's stream, as
-// JOURNAL_STREAM names it (systemd.exec(5)).
-func isJournal(stream string, fd int) bool {
-	var st unix.Stat_t
-	return stream != "" && unix.Fstat(fd, &st) == nil &&
-		stream == strconv.FormatUint(st.Dev, 10)+":"+strconv.FormatUint(st.Ino, 10)
 }

@@ -3,6 +3,7 @@ package syslog
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -103,5 +104,26 @@ func TestControlCharacters(t *testing.T) {
 	l.Printf(Info, "name %s", "a\nFAIL: x\x1b[1m\r\x7f")
 	if got := next(t, c); !strings.HasSuffix(got, `name a\x0aFAIL: x\x1b[1m\x0d\x7f`) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// The journal gets a line and what it is about as fields, one record to a
+// datagram, and nobody's text is a field.
+func TestJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	if newJournalSink(path) != nil {
+		t.Error("a journal that is not there was found")
+	}
+	c := listen(t, path)
+	l := begin("inetd", newJournalSink(path))
+	l.Tell(Info, []byte("START: echo\nPRIORITY=0"), Fields{Service: "echo\nX=1", Client: netip.MustParseAddr("2001:db8::7"), PID: 812})
+	l.Tell(PriorityOf("auth", "notice"), []byte("plain"), Fields{})
+	for _, want := range []string{
+		"PRIORITY=6\nSYSLOG_IDENTIFIER=inetd\nMESSAGE=START: echo\\x0aPRIORITY=0\nSERVICE=echo\\x0aX=1\nCLIENT=2001:db8::7\nPID=812\n",
+		"PRIORITY=5\nSYSLOG_FACILITY=4\nSYSLOG_IDENTIFIER=inetd\nMESSAGE=plain\n",
+	} {
+		if got := next(t, c); got != want {
+			t.Errorf("got %q\nwant %q", got, want)
+		}
 	}
 }

@@ -1,0 +1,48 @@
+package socket
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// kept begins the names of sockets that an inetd opened itself and left to
+// the one that comes after it.
+const kept = "kept-"
+
+// KeptName is the name under which a service manager keeps a copy of a socket
+// of ours: FDNAME= of sd_pid_notify_with_fds(3). It is the same as long as
+// the socket lives.
+func KeptName(fd int) string {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return ""
+	}
+	return fmt.Sprint(kept, st.Ino)
+}
+
+// Kept tells whether an inetd before us opened the socket. Such a one is ours
+// to close, other than those that systemd opened.
+func (in *Inherited) Kept() bool { return strings.HasPrefix(in.Name, kept) }
+
+// Passed makes an Inherited of a descriptor that came to us over an exec.
+func Passed(fd int, name string) *Inherited {
+	unix.CloseOnExec(fd)
+	if name == "" {
+		name = KeptName(fd)
+	}
+	return identify(fd, name)
+}
+
+// Serves tells whether a kept socket is what an address asks for, no more
+// and no less.
+func (in *Inherited) Serves(a Address) bool {
+	switch {
+	case !in.Fits(a):
+		return false
+	case a.Network == "unix":
+		return Identify(a.Path) != (Identity{}) // somebody can reach it
+	}
+	return in.Address.Addr == a.Addr && (a.Addr.Addr().Is4() || in.Dual == a.Mapped)
+}
