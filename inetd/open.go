@@ -2,6 +2,8 @@ package inetd
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,7 +38,12 @@ func (s *Server) openAll() []config.Problem {
 	s.mu.Unlock()
 	var problems []config.Problem
 	tell := func(r refusal, sev config.Severity, hint string) {
-		p := r.def.problem(sev, hint, "%v%s", r.err, takenBy(r))
+		by := ""
+		if who, ok := takenBy(r); ok {
+			by = " by " + who.Who
+			hint = strings.Join(slices.DeleteFunc([]string{who.Advice(), hint}, func(s string) bool { return s == "" }), "; ")
+		}
+		p := r.def.problem(sev, hint, "%v%s", r.err, by)
 		s.Report(p)
 		problems = append(problems, p)
 	}
@@ -150,18 +157,12 @@ func (s *Server) discard(l *listener) {
 }
 
 // takenBy says who has what we want.
-func takenBy(r refusal) string {
-	if !errors.Is(r.err, unix.EADDRINUSE) {
-		return ""
+func takenBy(r refusal) (who holder.Holder, ok bool) {
+	switch {
+	case !errors.Is(r.err, unix.EADDRINUSE):
+		return who, false
+	case r.at.Network == "unix":
+		return holder.Unix(r.at.Path)
 	}
-	who := ""
-	if r.at.Network == "unix" {
-		who = holder.Unix(r.at.Path)
-	} else {
-		who = holder.Port(r.at.Network, r.at.Addr)
-	}
-	if who == "" {
-		return ""
-	}
-	return " by " + who
+	return holder.Port(r.at.Network, r.at.Addr)
 }

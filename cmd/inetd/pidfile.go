@@ -62,11 +62,12 @@ func locked(path string, f *os.File, err error) error {
 		return fmt.Errorf("lock %s: %w", path, err)
 	}
 	text, _ := io.ReadAll(io.LimitReader(f, 32))
-	who := "another process"
+	who := holder.Holder{Who: "another process"}
 	if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
 		who = holder.Describe(pid)
 	}
-	return fmt.Errorf("an inetd runs already: %s holds %s (stop it, have it reload with SIGHUP, or choose another pidfile with -p)", who, path)
+	return fmt.Errorf("an inetd runs already: %s holds %s (%s)", who.Who, path,
+		strings.TrimPrefix(who.Advice()+"; or have it reload with SIGHUP, or choose another pidfile with -p", "; or "))
 }
 
 // remove removes the file; the lock goes with the process.

@@ -1,6 +1,6 @@
 // Package holder finds who has something that we want, a port or a lock, and
-// says how that process came to run, as an administrator needs it to end it
-// for good.
+// says how that process came to run and how to end it for good, as an
+// administrator needs it.
 package holder
 
 import (
@@ -14,79 +14,89 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Describe says who a process is and what started it: `pid 812 (nginx, user
-// www-data, unit nginx.service)`.
-func Describe(pid int) string {
-	dir := fmt.Sprintf("/proc/%d", pid)
+// A Holder is a process that has something.
+type Holder struct {
+	Who  string // `pid 812 (nginx, user www-data, nginx.service, wanted by multi-user.target)`
+	Stop string // the command that ends it for good: `systemctl disable --now nginx.service`; empty: not known
+}
+
+// Advice is what Stop is for, as a part of a hint; empty where it is not
+// known.
+func (h Holder) Advice() string {
+	if h.Stop == "" {
+		return ""
+	}
+	return "to end that for good: " + h.Stop
+}
+
+// Describe says who a process is and what started it.
+func Describe(pid int) Holder { return here.describe(pid, "", 0) }
+
+// describe says who a process is. network and port are what it holds, if that
+// is a socket: systemd may hold it for another.
+func (h host) describe(pid int, network string, port uint16) Holder {
 	about := []string{}
-	if comm, err := os.ReadFile(dir + "/comm"); err == nil {
-		about = append(about, visible(strings.TrimSpace(string(comm))))
+	p := h.process(pid)
+	if p.comm != "" {
+		about = append(about, visible(p.comm))
 	}
-	if info, err := os.ReadFile(dir + "/status"); err == nil {
-		if uid, ok := field(string(info), "Uid:"); ok {
-			about = append(about, "user "+userName(uid))
-		}
+	if p.uid != "" {
+		about = append(about, "user "+h.userName(p.uid))
 	}
-	if origin := origin(dir); origin != "" {
-		about = append(about, origin)
+	o := h.originOf(p)
+	if p.isManager() && port != 0 {
+		o = h.socketUnit(p, network, port)
 	}
-	if pid == 1 {
-		about = append(about, "perhaps for a socket unit: systemctl list-sockets")
+	if o.text != "" {
+		about = append(about, o.text)
 	}
 	if len(about) == 0 {
-		return fmt.Sprintf("pid %d", pid)
+		return Holder{Who: fmt.Sprintf("pid %d", pid)}
 	}
-	return fmt.Sprintf("pid %d (%s)", pid, strings.Join(about, ", "))
+	return Holder{fmt.Sprintf("pid %d (%s)", pid, strings.Join(about, ", ")), o.stop}
 }
 
-// origin says what started a process: its unit, its user's unit, or its
-// terminal.
-func origin(dir string) string {
-	if groups, err := os.ReadFile(dir + "/cgroup"); err == nil {
-		if unit := unitOf(string(groups)); unit != "" {
-			return unit
-		}
-	}
-	if stat, err := os.ReadFile(dir + "/stat"); err == nil {
-		return terminal(string(stat))
-	}
-	return ""
+// A host is where we look: the root of its files.
+type host string
+
+const here = host("")
+
+func (h host) read(path ...string) string {
+	text, _ := os.ReadFile(string(h) + filepath.Join(path...))
+	return string(text)
 }
 
-// unitOf reads the unit out of /proc/PID/cgroup, as systemd names control
-// groups: .../user@1000.service/app.slice/x.service is the unit x.service of
-// the user manager of uid 1000.
-func unitOf(groups string) string {
-	for _, line := range strings.Split(groups, "\n") {
-		part := strings.SplitN(line, ":", 3)
-		if len(part) != 3 || part[0] != "0" && part[1] != "name=systemd" {
-			continue
-		}
-		user := ""
-		unit := ""
-		for _, c := range strings.Split(part[2], "/") {
-			if uid, ok := strings.CutPrefix(c, "user@"); ok && strings.HasSuffix(uid, ".service") {
-				user = userName(strings.TrimSuffix(uid, ".service"))
-			}
-			if uid, ok := strings.CutPrefix(c, "user-"); ok && user == "" && strings.HasSuffix(uid, ".slice") {
-				user = userName(strings.TrimSuffix(uid, ".slice"))
-			}
-			if strings.HasSuffix(c, ".service") || strings.HasSuffix(c, ".scope") {
-				unit = c
-			}
-		}
-		managed := strings.Contains(part[2], "/user@") && !strings.HasPrefix(unit, "user@")
-		switch {
-		case unit == "" || unit == "init.scope":
-		case strings.HasPrefix(unit, "session-"):
-			return "login " + strings.TrimSuffix(unit, ".scope") + " of " + user
-		case managed:
-			return "user unit " + unit + " of " + user
-		default:
-			return "unit " + unit
-		}
+func (h host) exists(path string) bool {
+	_, err := os.Lstat(string(h) + path)
+	return err == nil
+}
+
+// A process is what /proc tells of one (proc(5)).
+type process struct {
+	pid, parent    int
+	comm, uid, exe string
+	tty            string // empty: none
+	unit, slice    string // by its control group: the unit, and the uid whose manager or login that belongs to
+	managed        bool   // by the user's manager
+}
+
+func (h host) process(pid int) process {
+	dir := fmt.Sprintf("/proc/%d", pid)
+	p := process{pid: pid, comm: strings.TrimSpace(h.read(dir, "comm"))}
+	p.uid, _ = field(h.read(dir, "status"), "Uid:")
+	if parent, ok := field(h.read(dir, "status"), "PPid:"); ok {
+		p.parent, _ = strconv.Atoi(parent)
 	}
-	return ""
+	p.exe, _ = os.Readlink(string(h) + dir + "/exe")
+	p.exe = strings.TrimSuffix(p.exe, " (deleted)")
+	p.tty = terminal(h.read(dir, "stat"))
+	p.unit, p.slice, p.managed = unitOf(h.read(dir, "cgroup"))
+	return p
+}
+
+// isManager tells of a systemd, the system's or a user's.
+func (p process) isManager() bool {
+	return p.comm == "systemd" && (p.pid == 1 || p.managed && p.unit == "init.scope")
 }
 
 // terminal reads the controlling terminal out of /proc/PID/stat (proc(5),
@@ -104,11 +114,11 @@ func terminal(stat string) string {
 	major, minor := n>>8&0xfff, n&0xff|n>>12&0xfff00
 	switch {
 	case major >= 136 && major < 144:
-		return fmt.Sprintf("terminal pts/%d", (major-136)<<8|minor)
+		return fmt.Sprintf("pts/%d", (major-136)<<8|minor)
 	case major == 4:
-		return fmt.Sprintf("terminal tty%d", minor)
+		return fmt.Sprintf("tty%d", minor)
 	}
-	return fmt.Sprintf("terminal %d:%d", major, minor)
+	return fmt.Sprintf("%d:%d", major, minor)
 }
 
 // visible takes out of a name, which any process can give itself, what a
@@ -123,7 +133,7 @@ func visible(name string) string {
 }
 
 func field(text, name string) (string, bool) {
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.Lines(text) {
 		if f := strings.Fields(line); len(f) > 1 && f[0] == name {
 			return f[1], true
 		}
@@ -131,12 +141,20 @@ func field(text, name string) (string, bool) {
 	return "", false
 }
 
-func userName(uid string) string {
-	passwd, _ := os.ReadFile("/etc/passwd")
-	for _, line := range strings.Split(string(passwd), "\n") {
-		if f := strings.Split(line, ":"); len(f) > 2 && f[2] == uid {
-			return f[0]
+// passwd gives a field of the entry of a uid in passwd(5); "" where there is
+// none.
+func (h host) passwd(uid string, n int) string {
+	for line := range strings.Lines(h.read("/etc/passwd")) {
+		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) > n && len(f) > 2 && f[2] == uid {
+			return f[n]
 		}
+	}
+	return ""
+}
+
+func (h host) userName(uid string) string {
+	if name := h.passwd(uid, 0); name != "" {
+		return name
 	}
 	return uid
 }

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Port says who holds a port, or "" where nobody does any more; it says so,
-// too, where the kernel will not tell.
-func Port(network string, at netip.AddrPort) string {
+// Port says who holds a port. ok is false where nobody does any more. Where
+// the kernel will not tell, that is said.
+func Port(network string, at netip.AddrPort) (who Holder, ok bool) {
 	inodes := map[string]bool{}
 	for _, file := range []string{network, network + "6"} {
 		table, err := os.ReadFile("/proc/net/" + file)
@@ -24,11 +24,11 @@ func Port(network string, at netip.AddrPort) string {
 			}
 		}
 	}
-	return describe(inodes)
+	return describe(inodes, network, at.Port())
 }
 
 // Unix says who holds a Unix socket's path.
-func Unix(path string) string {
+func Unix(path string) (who Holder, ok bool) {
 	table, _ := os.ReadFile("/proc/net/unix")
 	inodes := map[string]bool{}
 	for _, line := range strings.Split(string(table), "\n") {
@@ -36,12 +36,12 @@ func Unix(path string) string {
 			inodes[f[6]] = true
 		}
 	}
-	return describe(inodes)
+	return describe(inodes, "unix", 0)
 }
 
-func describe(inodes map[string]bool) string {
+func describe(inodes map[string]bool, network string, port uint16) (who Holder, ok bool) {
 	if len(inodes) == 0 {
-		return ""
+		return Holder{}, false
 	}
 	// systemd keeps a socket that it has handed to a service: name the service.
 	if pids := byInode(inodes); len(pids) > 0 {
@@ -49,9 +49,9 @@ func describe(inodes map[string]bool) string {
 		if pids[0] == 1 && len(pids) > 1 {
 			pids = pids[1:]
 		}
-		return Describe(pids[0])
+		return here.describe(pids[0], network, port), true
 	}
-	return "a process that we may not see (another user's, or in another namespace)"
+	return Holder{Who: "a process that we may not see (another user's, or in another namespace)"}, true
 }
 
 // holds reads a line of /proc/net/tcp or udp (proc(5)): does this socket

@@ -1,0 +1,295 @@
+package holder
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// An origin is how a process came to run, and how to end it for good.
+type origin struct{ text, stop string }
+
+// originOf finds what started a process: its unit, its user's unit, cron, a
+// SysV script, or a terminal.
+func (h host) originOf(p process) origin {
+	name := strings.TrimSuffix(p.unit, ".service")
+	kill := fmt.Sprintf("kill %d", p.pid)
+	switch {
+	case p.pid == 1:
+		return origin{}
+	case p.unit == "" || p.unit == "init.scope":
+		return h.withoutUnit(p, kill)
+	case strings.HasPrefix(p.unit, "session-"):
+		o := origin{"login " + strings.TrimSuffix(p.unit, ".scope") + " of " + h.userName(p.slice), kill}
+		if p.tty != "" {
+			o.text += ", terminal " + p.tty
+		}
+		return o
+	case p.managed:
+		return h.userUnit(p)
+	case isCron(name) && !isCron(p.comm):
+		return h.cron(p, kill)
+	case strings.HasPrefix(p.unit, "docker-"):
+		id := strings.TrimSuffix(strings.TrimPrefix(p.unit, "docker-"), ".scope")
+		id = id[:min(len(id), 12)]
+		return origin{"container " + id, "docker stop " + id + " (and docker update --restart=no " + id + ")"}
+	case strings.HasSuffix(p.unit, ".scope"):
+		return origin{p.unit, "systemctl stop " + p.unit}
+	case h.exists("/run/systemd/generator.late/"+p.unit) && h.exists("/etc/init.d/"+name):
+		return h.script(name, "systemctl disable --now "+p.unit)
+	}
+	return h.systemUnit(p.unit)
+}
+
+// withoutUnit finds the origin of a process that no systemd manages.
+func (h host) withoutUnit(p process, kill string) origin {
+	for up, i := p.parent, 0; up > 1 && i < 32; i++ {
+		q := h.process(up)
+		if isCron(q.comm) {
+			return h.cron(p, kill)
+		}
+		up = q.parent
+	}
+	if p.tty != "" {
+		return origin{"terminal " + p.tty, kill}
+	}
+	if p.parent <= 1 {
+		if name := h.scriptOf(p); name != "" {
+			return h.script(name, "service "+name+" stop && update-rc.d "+name+" disable")
+		}
+		if where, line := h.crontab(p); where != "" {
+			return origin{fmt.Sprintf("perhaps by %s: %q", where, line), kill}
+		}
+		return origin{"", kill}
+	}
+	return origin{fmt.Sprintf("started by %s, pid %d", visible(h.process(p.parent).comm), p.parent), kill}
+}
+
+// unitOf reads the unit out of /proc/PID/cgroup, as systemd names control
+// groups: .../user@1000.service/app.slice/x.service is the unit x.service of
+// the user manager of uid 1000.
+func unitOf(groups string) (unit, uid string, managed bool) {
+	for line := range strings.Lines(groups) {
+		part := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(part) != 3 || part[0] != "0" && part[1] != "name=systemd" {
+			continue
+		}
+		unit, uid, managed = "", "", false
+		for c := range strings.SplitSeq(part[2], "/") {
+			if id, ok := strings.CutPrefix(c, "user@"); ok && strings.HasSuffix(id, ".service") {
+				uid, managed = strings.TrimSuffix(id, ".service"), true
+			}
+			if id, ok := strings.CutPrefix(c, "user-"); ok && uid == "" && strings.HasSuffix(id, ".slice") {
+				uid = strings.TrimSuffix(id, ".slice")
+			}
+			if strings.HasSuffix(c, ".service") || strings.HasSuffix(c, ".scope") {
+				unit = c
+			}
+		}
+		if unit != "" {
+			return unit, uid, managed && !strings.HasPrefix(unit, "user@")
+		}
+	}
+	return "", "", false
+}
+
+// Where systemd reads units from and keeps who wants which (systemd.unit(5)).
+var (
+	systemDirs = []string{"/etc/systemd/system", "/run/systemd/system", "/run/systemd/generator", "/run/systemd/generator.late",
+		"/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
+	globalDirs  = []string{"/etc/systemd/user", "/run/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user"}
+	privateDirs = []string{".config/systemd/user", ".local/share/systemd/user"}
+)
+
+// wantedBy gives the units that pull a unit in.
+func (h host) wantedBy(unit string, dirs []string) (list []string) {
+	for _, dir := range dirs {
+		for _, kind := range []string{".wants", ".requires"} {
+			links, _ := filepath.Glob(string(h) + dir + "/*" + kind + "/" + unit)
+			for _, link := range links {
+				if by := strings.TrimSuffix(filepath.Base(filepath.Dir(link)), kind); !slices.Contains(list, by) {
+					list = append(list, by)
+				}
+			}
+		}
+	}
+	return list
+}
+
+// systemUnit tells of a unit of the system. Where there is a socket of its
+// name that is wanted, stopping the service alone would not last.
+func (h host) systemUnit(unit string) origin {
+	verb, also := "disable --now", ""
+	by := h.wantedBy(unit, systemDirs)
+	socket := strings.TrimSuffix(unit, ".service") + ".socket"
+	if sockets := h.wantedBy(socket, systemDirs); len(sockets) > 0 && strings.HasSuffix(unit, ".service") {
+		also = socket + " "
+		by = append(by, socket)
+	}
+	if len(by) == 0 {
+		return origin{unit, "systemctl stop " + unit}
+	}
+	return origin{unit + wanted(by), "systemctl " + verb + " " + also + unit}
+}
+
+func wanted(by []string) string { return ", wanted by " + strings.Join(by, " and ") }
+
+// userUnit tells of a unit of a user's systemd.
+func (h host) userUnit(p process) origin {
+	user := h.userName(p.slice)
+	systemctl := "systemctl --user -M " + user + "@ "
+	var private []string
+	for _, dir := range privateDirs {
+		private = append(private, filepath.Join("/", h.passwd(p.slice, 5), dir))
+	}
+	text := p.unit + " of user " + user
+	if by := h.wantedBy(p.unit, private); len(by) > 0 {
+		return origin{text + wanted(by), systemctl + "disable --now " + p.unit}
+	}
+	if by := h.wantedBy(p.unit, globalDirs); len(by) > 0 {
+		return origin{text + wanted(by) + " for every user",
+			"systemctl --global disable " + p.unit + " && " + systemctl + "stop " + p.unit}
+	}
+	return origin{text, systemctl + "stop " + p.unit}
+}
+
+// socketUnit tells for which unit a systemd holds a port.
+func (h host) socketUnit(p process, network string, port uint16) origin {
+	dirs, systemctl, of := systemDirs, "systemctl ", ""
+	if p.pid != 1 {
+		user := h.userName(p.slice)
+		dirs, systemctl, of = slices.Clone(globalDirs), "systemctl --user -M "+user+"@ ", " of user "+user
+		for _, dir := range privateDirs {
+			dirs = append(dirs, filepath.Join("/", h.passwd(p.slice, 5), dir))
+		}
+	}
+	setting := "ListenStream"
+	if network == "udp" {
+		setting = "ListenDatagram"
+	}
+	listens := regexp.MustCompile(fmt.Sprintf(`(?m)^\s*%s\s*=\s*(\S*:)?%d\s*$`, setting, port))
+	var found []string
+	for _, dir := range dirs {
+		for _, pattern := range []string{"/*.socket", "/*.socket.d/*.conf"} {
+			files, _ := filepath.Glob(string(h) + dir + pattern)
+			for _, file := range files {
+				unit := filepath.Base(strings.TrimSuffix(filepath.Dir(file), ".d"))
+				if strings.HasSuffix(file, ".socket") {
+					unit = filepath.Base(file)
+				}
+				if listens.MatchString(h.read(strings.TrimPrefix(file, string(h)))) && !slices.Contains(found, unit) {
+					found = append(found, unit)
+				}
+			}
+		}
+	}
+	if len(found) == 0 {
+		return origin{"for a socket unit" + of, systemctl + "list-sockets, and disable --now what has it"}
+	}
+	units := strings.Join(found, " or ")
+	return origin{"for " + units + of, systemctl + "disable --now " + units}
+}
+
+func isCron(name string) bool {
+	return name == "cron" || name == "crond" || name == "anacron" || name == "atd" || name == "fcron" || name == "bcron"
+}
+
+// cron tells of a process that cron started, and of the line in which.
+func (h host) cron(p process, kill string) origin {
+	user := h.userName(p.uid)
+	where, line := h.crontab(p)
+	switch {
+	case where == "":
+		return origin{"started by cron", "crontab -u " + user + " -e (or a file of /etc/cron.d), and " + kill}
+	case strings.HasPrefix(where, "/etc/"):
+		return origin{fmt.Sprintf("started by cron, %s: %q", where, line), "remove that line, and " + kill}
+	}
+	return origin{fmt.Sprintf("started by cron, %s: %q", where, line), "crontab -u " + user + " -e, and " + kill}
+}
+
+// crontab finds the line of a crontab(5) that names a process's program.
+func (h host) crontab(p process) (where, line string) {
+	user := h.userName(p.uid)
+	files := []string{"/var/spool/cron/crontabs/" + user, "/var/spool/cron/" + user, "/etc/crontab"}
+	for _, dir := range []string{"/etc/cron.d"} {
+		more, _ := filepath.Glob(string(h) + dir + "/*")
+		for _, file := range more {
+			files = append(files, strings.TrimPrefix(file, string(h)))
+		}
+	}
+	names := h.names(p)
+	for _, file := range files {
+		n := 0
+		for text := range strings.Lines(h.read(file)) {
+			n++
+			text = strings.TrimSpace(text)
+			if strings.HasPrefix(text, "#") || !slices.ContainsFunc(names, func(name string) bool { return strings.Contains(text, name) }) {
+				continue
+			}
+			if !strings.HasPrefix(file, "/etc/") {
+				file = "crontab of " + user
+			}
+			return file + ":" + strconv.Itoa(n), visible(text)
+		}
+	}
+	return "", ""
+}
+
+// names are what a process may be called by in a file: its program, and that
+// of the script which it interprets.
+func (h host) names(p process) (list []string) {
+	if strings.HasPrefix(p.exe, "/") {
+		list = append(list, p.exe)
+	}
+	args := strings.Split(h.read("/proc", strconv.Itoa(p.pid), "cmdline"), "\x00")
+	for _, arg := range args[:min(len(args), 3)] {
+		if strings.HasPrefix(arg, "/") && !slices.Contains(list, arg) {
+			list = append(list, arg)
+		}
+	}
+	interpreter := regexp.MustCompile(`/(sh|bash|dash|perl|python[0-9.]*|ruby|env)$`)
+	if scripts := slices.DeleteFunc(slices.Clone(list), interpreter.MatchString); len(scripts) > 0 {
+		return scripts
+	}
+	return list
+}
+
+// scriptOf finds the SysV script that starts a process's program: the one
+// that names it, or its pidfile.
+func (h host) scriptOf(p process) string {
+	wanted := h.names(p)
+	pidfiles, _ := filepath.Glob(string(h) + "/run/*.pid")
+	more, _ := filepath.Glob(string(h) + "/run/*/*.pid")
+	for _, file := range append(pidfiles, more...) {
+		file = strings.TrimPrefix(file, string(h))
+		if strings.TrimSpace(h.read(file)) == strconv.Itoa(p.pid) {
+			wanted = append(wanted, file, "/var"+file)
+		}
+	}
+	scripts, _ := filepath.Glob(string(h) + "/etc/init.d/*")
+	for _, script := range scripts {
+		text := h.read(strings.TrimPrefix(script, string(h)))
+		if slices.ContainsFunc(wanted, func(name string) bool { return strings.Contains(text, name) }) {
+			return filepath.Base(script)
+		}
+	}
+	return ""
+}
+
+// script tells of a SysV script, and of the runlevels that start it.
+func (h host) script(name, stop string) origin {
+	levels := ""
+	for _, level := range "2345S" {
+		if links, _ := filepath.Glob(fmt.Sprintf("%s/etc/rc%c.d/S[0-9][0-9]%s", h, level, name)); len(links) > 0 {
+			levels += string(level)
+		}
+	}
+	text := "SysV script /etc/init.d/" + name
+	if levels != "" {
+		text += ", started at runlevel " + strings.Join(strings.Split(levels, ""), " ")
+	}
+	return origin{text, stop}
+}
