@@ -3,5 +3,9 @@ package units
 import "testing"
 
 func TestSystemd(t *testing.T) {
-	machine{files: append(ours(t), debs(t, "update-inetd")...)}.run(t, "systemd.sh")
+	machine{files: append(debs(t, "update-inetd"), ours(t)...)}.run(t, "systemd.sh")
+}
+
+func TestReplace(t *testing.T) {
+	machine{files: append(debs(t, "update-inetd", "openbsd-inetd", "tcpd", "tftpd-hpa"), ours(t)...)}.run(t, "replace.sh")
 }

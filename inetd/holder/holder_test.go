@@ -79,7 +79,7 @@ func TestOrigins(t *testing.T) {
 			who:   `poll, user root, started by cron, /etc/cron.d/poll:1: "@reboot root /usr/bin/poll"`, stop: "remove that line, and kill 812"},
 		{name: "a script below systemd", comm: "nrpe", uid: "0", group: "/system.slice/nrpe.service",
 			files: map[string]string{"/run/systemd/generator.late/nrpe.service": "x", "/etc/init.d/nrpe": "#!/bin/sh\n", "/etc/rc2.d/S01nrpe": "", "/etc/rc3.d/S01nrpe": ""},
-			who:   "nrpe, user root, SysV script /etc/init.d/nrpe, started at runlevel 2 3", stop: "systemctl disable --now nrpe.service"},
+			who:   "nrpe, user root, SysV script /etc/init.d/nrpe, started at runlevel 2 3", stop: "systemctl stop nrpe.service && systemctl disable nrpe.service"},
 		{name: "a script", comm: "nrpe", uid: "0", group: "/", parent: 1,
 			files: map[string]string{"/run/nrpe.pid": "812\n", "/etc/init.d/other": "#!/bin/sh\n", "/etc/init.d/nagios": "#!/bin/sh\nPIDFILE=/var/run/nrpe.pid\n", "/etc/rc2.d/S01nagios": ""},
 			who:   "nrpe, user root, SysV script /etc/init.d/nagios, started at runlevel 2", stop: "service nagios stop && update-rc.d nagios disable"},

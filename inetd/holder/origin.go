@@ -3,7 +3,6 @@ package holder
 import (
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,7 +38,8 @@ func (h host) originOf(p process) origin {
 	case strings.HasSuffix(p.unit, ".scope"):
 		return origin{p.unit, "systemctl stop " + p.unit}
 	case h.exists("/run/systemd/generator.late/"+p.unit) && h.exists("/etc/init.d/"+name):
-		return h.script(name, "systemctl disable --now "+p.unit)
+		// disable --now does not stop a unit that was made of a script.
+		return h.script(name, "systemctl stop "+p.unit+" && systemctl disable "+p.unit)
 	}
 	return h.systemUnit(p.unit)
 }
@@ -170,7 +170,6 @@ func (h host) socketUnit(p process, network string, port uint16) origin {
 	if network == "udp" {
 		setting = "ListenDatagram"
 	}
-	listens := regexp.MustCompile(fmt.Sprintf(`(?m)^\s*%s\s*=\s*(\S*:)?%d\s*$`, setting, port))
 	var found []string
 	for _, dir := range dirs {
 		for _, pattern := range []string{"/*.socket", "/*.socket.d/*.conf"} {
@@ -180,7 +179,7 @@ func (h host) socketUnit(p process, network string, port uint16) origin {
 				if strings.HasSuffix(file, ".socket") {
 					unit = filepath.Base(file)
 				}
-				if listens.MatchString(h.read(strings.TrimPrefix(file, string(h)))) && !slices.Contains(found, unit) {
+				if listens(h.read(strings.TrimPrefix(file, string(h))), setting, port) && !slices.Contains(found, unit) {
 					found = append(found, unit)
 				}
 			}
@@ -191,6 +190,18 @@ func (h host) socketUnit(p process, network string, port uint16) origin {
 	}
 	units := strings.Join(found, " or ")
 	return origin{"for " + units + of, systemctl + "disable --now " + units}
+}
+
+// listens tells whether a socket unit has a port.
+func listens(unit, setting string, port uint16) bool {
+	for line := range strings.Lines(unit) {
+		name, value, _ := strings.Cut(line, "=")
+		value = strings.TrimSpace(value)
+		if strings.TrimSpace(name) == setting && value[strings.LastIndexByte(value, ':')+1:] == strconv.Itoa(int(port)) {
+			return true
+		}
+	}
+	return false
 }
 
 func isCron(name string) bool {
@@ -250,11 +261,16 @@ func (h host) names(p process) (list []string) {
 			list = append(list, arg)
 		}
 	}
-	interpreter := regexp.MustCompile(`/(sh|bash|dash|perl|python[0-9.]*|ruby|env)$`)
-	if scripts := slices.DeleteFunc(slices.Clone(list), interpreter.MatchString); len(scripts) > 0 {
+	if scripts := slices.DeleteFunc(slices.Clone(list), interprets); len(scripts) > 0 {
 		return scripts
 	}
 	return list
+}
+
+// interprets tells of a program that is known by the script which it runs.
+func interprets(path string) bool {
+	name := strings.TrimRight(filepath.Base(path), "0123456789.")
+	return slices.Contains([]string{"sh", "bash", "dash", "ksh", "zsh", "perl", "python", "ruby", "env"}, name)
 }
 
 // scriptOf finds the SysV script that starts a process's program: the one

@@ -1,0 +1,7 @@
+package units
+
+import "testing"
+
+func TestSysV(t *testing.T) {
+	machine{sysv: true, files: append(debs(t, "update-inetd"), ours(t)...)}.run(t, "sysv.sh")
+}
