@@ -3,7 +3,7 @@ package units
 import "testing"
 
 func TestSystemd(t *testing.T) {
-	machine{files: append(debs(t, "update-inetd"), ours(t)...)}.run(t, "systemd.sh")
+	machine{files: append(append(debs(t, "update-inetd"), ours(t)...), "../docs/hardening.md")}.run(t, "systemd.sh")
 }
 
 func TestReplace(t *testing.T) {
