@@ -141,14 +141,9 @@ func New(o Options) (*Server, error) {
 // Run serves until the context is done: as many workers as there are cores,
 // and one reaper.
 func (s *Server) Run(ctx context.Context) {
-	workers := runtime.NumCPU()
-	// The reaper and the log want to run beside the workers, and a worker
-	// that comes back from a fork at once.
-	runtime.GOMAXPROCS(workers + 2)
-	threads(workers + spareThreads)
 	go s.children.Reap(s.ended)
 	var done sync.WaitGroup
-	for range workers {
+	for range runtime.NumCPU() {
 		w := &worker{server: s}
 		done.Go(w.run)
 	}
@@ -227,11 +222,21 @@ func (s *Server) Stop() (children int) {
 // errNothing is why a daemon does not start.
 var errNothing = errors.New("nothing to serve: no service of the configuration can run")
 
+// prepare gives the runtime what it will need.
+func prepare() {
+	workers := runtime.NumCPU()
+	// The reaper and the log want to run beside the workers, and a worker
+	// that comes back from a fork at once.
+	runtime.GOMAXPROCS(workers + 2)
+	threads(workers + spareThreads)
+}
+
 // Start applies the first configuration. An error means that there is
 // nothing to serve of what was asked for; the problems have been reported
 // then, too. A configuration without services is none: they may come with
 // a reload, as when update-inetd(8) adds one.
 func (s *Server) Start(services []*config.Service, problems []config.Problem) (reported []config.Problem, err error) {
+	prepare()
 	reported = s.Apply(services, problems)
 	s.mu.Lock()
 	defer s.mu.Unlock()

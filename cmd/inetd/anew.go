@@ -60,6 +60,7 @@ func startAnew(e inetd.Estate, log *syslog.Logger) error {
 		return fmt.Errorf("memfd_create: %w", err)
 	}
 	file := os.NewFile(uintptr(fd), "estate")
+	defer file.Close() // and no sooner, as by a finalizer while the log is flushed
 	if _, err := file.WriteString(b.String()); err != nil {
 		return err
 	}

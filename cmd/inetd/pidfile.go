@@ -48,12 +48,14 @@ func lockPidfile(path string) (*pidfile, error) {
 	}
 }
 
+// write is never in between: whoever reads meanwhile, as when we start anew,
+// finds a pid.
 func (p *pidfile) write() error {
-	if err := p.f.Truncate(0); err != nil {
+	text := strconv.Itoa(os.Getpid()) + "\n"
+	if _, err := p.f.WriteAt([]byte(text), 0); err != nil {
 		return err
 	}
-	_, err := p.f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	return err
+	return p.f.Truncate(int64(len(text)))
 }
 
 // locked says who has a pidfile.

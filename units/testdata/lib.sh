@@ -5,6 +5,7 @@ step() { echo "== $*"; }
 
 fail() {
     echo "FAILED: $*"
+    ss -ltunp
     journalctl -b -u inetd.service --no-pager -o short -n 40 2>/dev/null || tail -n 60 /var/log/syslog 2>/dev/null || true
     exit 1
 }
@@ -55,7 +56,9 @@ load() {
     perl -MIO::Socket::INET -e '
         my ($file, $least) = @ARGV;
         my ($n, $lost) = (0, 0);
+        $SIG{ALRM} = sub { die "client $n: connected, and never served\n" };
         for (; -e $file || $n < $least; $n++) {
+            alarm 20;
             my $c = IO::Socket::INET->new(PeerAddr => "127.0.0.1:7007", Timeout => 20) or die "client $n: connect: $!\n";
             $c->autoflush;
             print $c "hello\n";
@@ -71,6 +74,7 @@ meanwhile() {
     load running 50 >load.out 2>&1 &
     loader=$!
     "$@"
+    echo "done: $*"
     rm running
     wait $loader || fail "$(cat load.out)"
     cat load.out

@@ -105,6 +105,29 @@ want 'by pid [0-9]+ \(taker, user root, SysV script /etc/init.d/taker, started a
 sh -c "$(echo "$said" | sed -n 's/.*to end that for good: \([^;]*\);.*/\1/p')" || fail "the advice does not work: $said"
 ls /etc/rc2.d/S*taker 2>/dev/null && fail "it would be back at the next boot"
 soon sh -c '! nc -z 127.0.0.1 7030'
+cat >/usr/sbin/listener <<'X'
+#!/usr/bin/perl
+use IO::Socket::INET;
+my $l = IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1:$ARGV[0]", ReuseAddr => 1) or die;
+while (my $c = $l->accept) { }
+X
+chmod +x /usr/sbin/listener
+who() { # PORT: what inetd says of who has it
+    echo "127.0.0.1:$1 stream tcp nowait root internal echo" >one.conf
+    timeout 3 /usr/sbin/inetd -i /root/one.conf 2>&1 | grep 'address already in use'
+}
+dpkg -i cron-daemon-common_*.deb >dpkg.out 2>&1 && dpkg -i cron_*.deb >>dpkg.out 2>&1 || fail "$(cat dpkg.out)"
+service cron stop
+echo '@reboot /usr/sbin/listener 7031' | crontab -
+rm -f /run/crond.reboot
+service cron start
+soon nc -z 127.0.0.1 7031
+want 'by pid [0-9]+ \(listener, user root, started by cron, crontab of root:[0-9]+: "@reboot /usr/sbin/listener 7031"\) \(to end that for good: crontab -u root -e, and kill [0-9]+;' who 7031
+script -qfc '/usr/sbin/listener 7032' /dev/null </dev/null >/dev/null 2>&1 &
+soon nc -z 127.0.0.1 7032
+want 'by pid [0-9]+ \(listener, user root, terminal pts/[0-9]+\) \(to end that for good: kill [0-9]+;' who 7032
+pkill listener
+
 want 'an inetd runs already: pid [0-9]+ \(inetd, user root, SysV script /etc/init.d/inetd, started at runlevel 2 3 4 5\) holds' /usr/sbin/inetd
 
 step removal
