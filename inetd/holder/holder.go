@@ -5,6 +5,7 @@ package holder
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -61,8 +62,18 @@ type host string
 
 const here = host("")
 
+// read gives the text of a file, or of its beginning. Some files are those of
+// users, who may have put a pipe or a device there.
 func (h host) read(path ...string) string {
-	text, _ := os.ReadFile(string(h) + filepath.Join(path...))
+	f, err := os.OpenFile(string(h)+filepath.Join(path...), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	text, _ := io.ReadAll(io.LimitReader(f, 1<<20))
 	return string(text)
 }
 

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestUnitOf(t *testing.T) {
@@ -69,6 +71,10 @@ func TestOrigins(t *testing.T) {
 		{name: "a socket of a user's systemd", comm: "systemd", uid: "1000", group: "/user.slice/user-1000.slice/user@1000.service/init.scope", network: "udp", port: 7007,
 			files: map[string]string{"/home/tsaitoh/.config/systemd/user/echo.socket.d/ports.conf": "ListenDatagram=7007\n"},
 			who:   "systemd, user tsaitoh, for echo.socket of user tsaitoh", stop: "systemctl --user -M tsaitoh@ disable --now echo.socket"},
+		{name: "a control group with a command for a name", comm: "x", uid: "1000", group: "/user.slice/user-1000.slice/user@1000.service/app.slice/a.service/;reboot #.service",
+			who: "x, user tsaitoh, a.service of user tsaitoh", stop: "systemctl --user -M tsaitoh@ stop a.service"},
+		{name: "an escaped name", comm: "x", uid: "0", group: `/system.slice/dev-a\x2db.service`,
+			who: `x, user root, dev-a\x2db.service`, stop: `systemctl stop 'dev-a\x2db.service'`},
 		{name: "a login", comm: "nc", uid: "1000", group: "/user.slice/user-1000.slice/session-3.scope", tty: 34816,
 			who: "nc, user tsaitoh, login session-3 of tsaitoh, terminal pts/0", stop: "kill 812"},
 		{name: "cron below systemd", comm: "poll", uid: "1000", group: "/system.slice/cron.service",
@@ -151,6 +157,20 @@ func TestHexAddr(t *testing.T) {
 	for _, s := range []string{"", "zz:00", "0100007F", "010000:0007"} {
 		if got, ok := hexAddr(s); ok {
 			t.Errorf("%q: %v", s, got)
+		}
+	}
+}
+
+// What users have put where their units should be does not hold us up.
+func TestUsersFiles(t *testing.T) {
+	h := host(t.TempDir())
+	if err := unix.Mkfifo(string(h)+"/fifo", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	os.Symlink("/dev/zero", string(h)+"/zero")
+	for _, name := range []string{"fifo", "zero", "nothing"} {
+		if got := h.read("/", name); got != "" {
+			t.Errorf("%s: %d bytes", name, len(got))
 		}
 	}
 }

@@ -36,10 +36,10 @@ func (h host) originOf(p process) origin {
 		id = id[:min(len(id), 12)]
 		return origin{"container " + id, "docker stop " + id + " (and docker update --restart=no " + id + ")"}
 	case strings.HasSuffix(p.unit, ".scope"):
-		return origin{p.unit, "systemctl stop " + p.unit}
+		return origin{p.unit, "systemctl stop " + quote(p.unit)}
 	case h.exists("/run/systemd/generator.late/"+p.unit) && h.exists("/etc/init.d/"+name):
 		// disable --now does not stop a unit that was made of a script.
-		return h.script(name, "systemctl stop "+p.unit+" && systemctl disable "+p.unit)
+		return h.script(name, "systemctl stop "+quote(p.unit)+" && systemctl disable "+quote(p.unit))
 	}
 	return h.systemUnit(p.unit)
 }
@@ -58,7 +58,7 @@ func (h host) withoutUnit(p process, kill string) origin {
 	}
 	if p.parent <= 1 {
 		if name := h.scriptOf(p); name != "" {
-			return h.script(name, "service "+name+" stop && update-rc.d "+name+" disable")
+			return h.script(name, "service "+quote(name)+" stop && update-rc.d "+quote(name)+" disable")
 		}
 		if where, line := h.crontab(p); where != "" {
 			return origin{fmt.Sprintf("perhaps by %s: %q", where, line), kill}
@@ -85,7 +85,7 @@ func unitOf(groups string) (unit, uid string, managed bool) {
 			if id, ok := strings.CutPrefix(c, "user-"); ok && uid == "" && strings.HasSuffix(id, ".slice") {
 				uid = strings.TrimSuffix(id, ".slice")
 			}
-			if strings.HasSuffix(c, ".service") || strings.HasSuffix(c, ".scope") {
+			if (strings.HasSuffix(c, ".service") || strings.HasSuffix(c, ".scope")) && isUnitName(c) {
 				unit = c
 			}
 		}
@@ -94,6 +94,21 @@ func unitOf(groups string) (unit, uid string, managed bool) {
 		}
 	}
 	return "", "", false
+}
+
+// isUnitName tells whether systemd could have given the name (systemd.unit(5)).
+// A user can make control groups of any name below those of his own.
+func isUnitName(s string) bool {
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@") == ""
+}
+
+// quote makes a word of a name in a shell command that an administrator is to
+// paste.
+func quote(s string) string {
+	if strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.@/") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(visible(s), "'", `'\''`) + "'"
 }
 
 // Where systemd reads units from and keeps who wants which (systemd.unit(5)).
@@ -122,38 +137,38 @@ func (h host) wantedBy(unit string, dirs []string) (list []string) {
 // systemUnit tells of a unit of the system. Where there is a socket of its
 // name that is wanted, stopping the service alone would not last.
 func (h host) systemUnit(unit string) origin {
-	verb, also := "disable --now", ""
+	also := ""
 	by := h.wantedBy(unit, systemDirs)
 	socket := strings.TrimSuffix(unit, ".service") + ".socket"
 	if sockets := h.wantedBy(socket, systemDirs); len(sockets) > 0 && strings.HasSuffix(unit, ".service") {
-		also = socket + " "
+		also = quote(socket) + " "
 		by = append(by, socket)
 	}
 	if len(by) == 0 {
-		return origin{unit, "systemctl stop " + unit}
+		return origin{unit, "systemctl stop " + quote(unit)}
 	}
-	return origin{unit + wanted(by), "systemctl " + verb + " " + also + unit}
+	return origin{unit + wanted(by), "systemctl disable --now " + also + quote(unit)}
 }
 
 func wanted(by []string) string { return ", wanted by " + strings.Join(by, " and ") }
 
 // userUnit tells of a unit of a user's systemd.
 func (h host) userUnit(p process) origin {
-	user := h.userName(p.slice)
-	systemctl := "systemctl --user -M " + user + "@ "
+	user, unit := h.userName(p.slice), quote(p.unit)
+	systemctl := "systemctl --user -M " + quote(user+"@") + " "
 	var private []string
 	for _, dir := range privateDirs {
 		private = append(private, filepath.Join("/", h.passwd(p.slice, 5), dir))
 	}
 	text := p.unit + " of user " + user
 	if by := h.wantedBy(p.unit, private); len(by) > 0 {
-		return origin{text + wanted(by), systemctl + "disable --now " + p.unit}
+		return origin{text + wanted(by), systemctl + "disable --now " + unit}
 	}
 	if by := h.wantedBy(p.unit, globalDirs); len(by) > 0 {
 		return origin{text + wanted(by) + " for every user",
-			"systemctl --global disable " + p.unit + " && " + systemctl + "stop " + p.unit}
+			"systemctl --global disable " + unit + " && " + systemctl + "stop " + unit}
 	}
-	return origin{text, systemctl + "stop " + p.unit}
+	return origin{text, systemctl + "stop " + unit}
 }
 
 // socketUnit tells for which unit a systemd holds a port.
@@ -161,7 +176,7 @@ func (h host) socketUnit(p process, network string, port uint16) origin {
 	dirs, systemctl, of := systemDirs, "systemctl ", ""
 	if p.pid != 1 {
 		user := h.userName(p.slice)
-		dirs, systemctl, of = slices.Clone(globalDirs), "systemctl --user -M "+user+"@ ", " of user "+user
+		dirs, systemctl, of = slices.Clone(globalDirs), "systemctl --user -M "+quote(user+"@")+" ", " of user "+user
 		for _, dir := range privateDirs {
 			dirs = append(dirs, filepath.Join("/", h.passwd(p.slice, 5), dir))
 		}
@@ -179,7 +194,7 @@ func (h host) socketUnit(p process, network string, port uint16) origin {
 				if strings.HasSuffix(file, ".socket") {
 					unit = filepath.Base(file)
 				}
-				if listens(h.read(strings.TrimPrefix(file, string(h))), setting, port) && !slices.Contains(found, unit) {
+				if isUnitName(unit) && listens(h.read(strings.TrimPrefix(file, string(h))), setting, port) && !slices.Contains(found, unit) {
 					found = append(found, unit)
 				}
 			}
@@ -188,8 +203,11 @@ func (h host) socketUnit(p process, network string, port uint16) origin {
 	if len(found) == 0 {
 		return origin{"for a socket unit" + of, systemctl + "list-sockets, and disable --now what has it"}
 	}
-	units := strings.Join(found, " or ")
-	return origin{"for " + units + of, systemctl + "disable --now " + units}
+	stop := systemctl + "disable --now"
+	for _, unit := range found {
+		stop += " " + quote(unit)
+	}
+	return origin{"for " + strings.Join(found, " or ") + of, stop}
 }
 
 // listens tells whether a socket unit has a port.
@@ -214,11 +232,11 @@ func (h host) cron(p process, kill string) origin {
 	where, line := h.crontab(p)
 	switch {
 	case where == "":
-		return origin{"started by cron", "crontab -u " + user + " -e (or a file of /etc/cron.d), and " + kill}
+		return origin{"started by cron", "crontab -u " + quote(user) + " -e (or a file of /etc/cron.d), and " + kill}
 	case strings.HasPrefix(where, "/etc/"):
 		return origin{fmt.Sprintf("started by cron, %s: %q", where, line), "remove that line, and " + kill}
 	}
-	return origin{fmt.Sprintf("started by cron, %s: %q", where, line), "crontab -u " + user + " -e, and " + kill}
+	return origin{fmt.Sprintf("started by cron, %s: %q", where, line), "crontab -u " + quote(user) + " -e, and " + kill}
 }
 
 // crontab finds the line of a crontab(5) that names a process's program.
