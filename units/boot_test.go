@@ -3,6 +3,7 @@
 package units
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,15 +188,25 @@ func debs(t *testing.T, names ...string) (files []string) {
 	return files
 }
 
-// packages are two of ours, the second a newer version; built once.
-var packages = sync.OnceValues(func() ([]string, error) {
+func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "inetd-deb")
 	if err != nil {
-		return nil, err
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
+	packageDir = dir
+	status := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(status)
+}
+
+var packageDir string // where our packages are built
+
+// packages are two of ours, the second a newer version; built once.
+var packages = sync.OnceValues(func() ([]string, error) {
 	var files []string
 	for _, version := range []string{"1.0", "1.1"} {
-		cmd := exec.Command("debian/build", dir)
+		cmd := exec.Command("debian/build", packageDir)
 		cmd.Env = append(os.Environ(), "VERSION="+version)
 		out, err := cmd.Output()
 		if err != nil {
