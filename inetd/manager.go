@@ -15,9 +15,9 @@ import (
 
 // A Manager is told of changes. Its methods do not wait.
 type Manager interface {
-	Status(text string)         // how the server is, in a few words
-	Keep(fd int, name string)   // a listening socket was opened
-	Forget(fd int, name string) // and is about to be closed for good
+	Status(text string)       // how the server is, in a few words
+	Keep(fd int, name string) // a listening socket was opened: keep a copy
+	Forget(name string)       // the copy is not wanted any more
 }
 
 // statusPause is how long changes gather until the manager is told.
@@ -83,7 +83,7 @@ func (s *Server) keep(l *listener) {
 // would go on taking clients in. s.mu is held.
 func (s *Server) forget(l *listener) {
 	if l.kept != "" && !s.stopped {
-		s.o.Manager.Forget(l.fd, l.kept)
+		s.o.Manager.Forget(l.kept)
 		if socket.Accepts(l.Type) {
 			unix.Shutdown(l.fd, unix.SHUT_RDWR)
 		}

@@ -2,10 +2,12 @@ package inetd
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"goinetd/config"
 	"goinetd/inetd/holder"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
@@ -29,6 +31,24 @@ type Child struct {
 	Service string // config.Service.Key
 	Client  netip.AddrPort
 	Since   time.Time
+}
+
+// Lost gives the names of the services that run and are not in a
+// configuration.
+func (s *Server) Lost(services []*config.Service) (names []string) {
+	there := map[string]bool{}
+	for _, conf := range services {
+		there[conf.Key()] = true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key, svc := range s.services {
+		if !there[key] {
+			names = append(names, svc.def.name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Bequeath ends the server as Stop does, but leaves its sockets open. The
@@ -112,7 +132,7 @@ func (s *Server) closeKept() {
 	for _, in := range s.kept {
 		s.log.Printf(syslog.Notice, "%s, which an inetd before us had, is no service's any more: closed", in.Address)
 		if s.o.Manager != nil {
-			s.o.Manager.Forget(in.FD, in.Name)
+			s.o.Manager.Forget(in.Name)
 		}
 		unix.Close(in.FD)
 	}

@@ -13,9 +13,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"goinetd/config"
 	"goinetd/inetd"
 	"goinetd/inetd/socket"
-	"goinetd/inetd/syslog"
 )
 
 // The daemon starts anew, as another version of itself perhaps, by an exec
@@ -30,19 +30,30 @@ const estateVariable = "GOINETD_ESTATE_FD"
 // there by now.
 var self, selfError = os.Executable()
 
-// canStartAnew tells why startAnew would fail, while there is a way back.
-func canStartAnew() error {
+// canStartAnew tells why startAnew would fail, or take services away by a
+// mistake in the configuration, while there is a way back.
+func (d *running) canStartAnew(server *inetd.Server) error {
 	if selfError != nil {
 		return selfError
 	}
 	if err := unix.Access(self, unix.X_OK); err != nil {
 		return fmt.Errorf("%s: %w", self, err)
 	}
+	services, problems, err := d.load()
+	if err != nil {
+		return err
+	}
+	lost := server.Lost(services)
+	for _, p := range problems {
+		if p.Severity == config.Error && len(lost) > 0 {
+			return fmt.Errorf("service %s would be lost: %v", strings.Join(lost, ", "), p)
+		}
+	}
 	return nil
 }
 
 // startAnew execs the program. It returns if that fails.
-func startAnew(e inetd.Estate, log *syslog.Logger) error {
+func startAnew(e inetd.Estate) error {
 	var b strings.Builder
 	for _, in := range e.Sockets {
 		fmt.Fprintf(&b, "socket %d %s\n", in.FD, strconv.Quote(in.Name))
@@ -60,11 +71,10 @@ func startAnew(e inetd.Estate, log *syslog.Logger) error {
 		return fmt.Errorf("memfd_create: %w", err)
 	}
 	file := os.NewFile(uintptr(fd), "estate")
-	defer file.Close() // and no sooner, as by a finalizer while the log is flushed
+	defer file.Close() // and no sooner, as by a finalizer
 	if _, err := file.WriteString(b.String()); err != nil {
 		return err
 	}
-	log.Flush()
 	// A signal that comes before the new program is ready for it would end
 	// it: such wait. Go unblocks what a program asks for (os/signal).
 	runtime.LockOSThread()

@@ -111,9 +111,15 @@ func TestAnewImpossible(t *testing.T) {
 	}
 	program := write(t, folder(t)+"/inetd", string(text), 0o755)
 	d := setup{program: program, conf: fmt.Sprintf("%s stream tcp nowait root internal echo\n", at(p))}.start(t)
+	write(t, d.conf, fmt.Sprintf("%s stream tcp nowait internal echo\n", at(p)), 0o644)
+	d.signal(syscall.SIGUSR2)
+	d.find(fmt.Sprintf(`cannot start anew: service %d would be lost: inetd.conf:1: .*everything goes on as it was`, p), 1)
+	os.Remove(d.conf)
+	d.signal(syscall.SIGUSR2)
+	d.find("cannot start anew: .*inetd.conf: no such file", 1)
 	os.Remove(program)
 	d.signal(syscall.SIGUSR2)
-	d.find("cannot start anew: .*no such file", 1)
+	d.find("cannot start anew: .*/inetd: no such file", 1)
 	if got := ask(t, p, "hello"); got != "hello" {
 		t.Errorf("got %q", got)
 	}

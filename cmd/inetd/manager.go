@@ -2,8 +2,8 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -14,14 +14,39 @@ import (
 )
 
 // A manager is the service manager that started us and wants to know how we
-// are (sd_notify(3)); nil where there is none.
-type manager struct{ socket string }
+// are (sd_notify(3)); nil where there is none. Nobody waits for it: what it
+// is told goes into a queue, and one goroutine carries it there.
+type manager struct {
+	to *unix.SockaddrUnix
+	fd int
+
+	mu      sync.Mutex
+	wake    sync.Cond
+	idle    sync.Cond
+	waiting []message
+	sending bool
+}
+
+// A message is a state to tell, with a copy of a socket for the manager to
+// keep; -1: with none.
+type message struct {
+	state string
+	fd    int
+}
 
 func newManager() *manager {
-	if socket := os.Getenv("NOTIFY_SOCKET"); socket != "" {
-		return &manager{socket}
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return nil
 	}
-	return nil
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	m := &manager{to: &unix.SockaddrUnix{Name: name}, fd: fd}
+	m.wake.L, m.idle.L = &m.mu, &m.mu
+	go m.carry()
+	return m
 }
 
 // orNil is for those who know a manager as an interface.
@@ -32,9 +57,63 @@ func (m *manager) orNil() inetd.Manager {
 	return m
 }
 
-func (m *manager) tell(state string) {
-	if m != nil {
-		daemon.SdNotify(false, state)
+func (m *manager) tell(state string) { m.put(message{state, -1}) }
+
+func (m *manager) put(one message) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	m.waiting = append(m.waiting, one)
+	m.wake.Signal()
+	m.mu.Unlock()
+}
+
+// carry sends what waits, in order. The library that we take the watchdog's
+// time from cannot send descriptors.
+func (m *manager) carry() {
+	m.mu.Lock()
+	for {
+		for len(m.waiting) == 0 {
+			m.sending = false
+			m.idle.Broadcast()
+			m.wake.Wait()
+		}
+		batch := m.waiting
+		m.waiting, m.sending = nil, true
+		m.mu.Unlock()
+		for _, one := range batch {
+			var rights []byte
+			if one.fd >= 0 {
+				rights = unix.UnixRights(one.fd)
+			}
+			for unix.Sendmsg(m.fd, []byte(one.state), rights, m.to, unix.MSG_NOSIGNAL) == unix.EINTR {
+			}
+			if one.fd >= 0 {
+				unix.Close(one.fd)
+			}
+		}
+		m.mu.Lock()
+	}
+}
+
+// flush waits until all is said, or a second has passed.
+func (m *manager) flush() {
+	if m == nil {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		m.mu.Lock()
+		for m.sending || len(m.waiting) > 0 {
+			m.idle.Wait()
+		}
+		m.mu.Unlock()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Second):
 	}
 }
 
@@ -52,21 +131,13 @@ func (m *manager) reloading() {
 // Keep has the manager keep a copy of a socket and hand it to the next
 // process of the service, if FileDescriptorStoreMax= allows.
 func (m *manager) Keep(fd int, name string) {
-	m.send("FDSTORE=1\nFDPOLL=0\nFDNAME="+name, unix.UnixRights(fd))
+	if two, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fd); err == nil {
+		m.put(message{"FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, two})
+	}
 }
 
 // Forget has it close the copy.
-func (m *manager) Forget(_ int, name string) { m.tell("FDSTOREREMOVE=1\nFDNAME=" + name) }
-
-// send is tell with descriptors, which the library does not have.
-func (m *manager) send(state string, rights []byte) {
-	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram"})
-	if err != nil {
-		return
-	}
-	defer c.Close()
-	c.WriteMsgUnix([]byte(state), rights, &net.UnixAddr{Name: m.socket, Net: "unixgram"})
-}
+func (m *manager) Forget(name string) { m.tell("FDSTOREREMOVE=1\nFDNAME=" + name) }
 
 // watch tells the manager that we are alive, as often as it wants to hear it,
 // as long as clients are served.

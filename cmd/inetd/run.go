@@ -99,17 +99,23 @@ func run(o *options, background *parent) int {
 	case <-ended:
 	case <-time.After(time.Second): // a worker whose exec hangs must not keep us
 	}
+	status := 0
 	if again {
-		err := startAnew(server.Bequeath(), log)
+		log.Flush()
+		manager.flush()
+		err := startAnew(server.Bequeath())
 		log.Printf(syslog.Err, "cannot start anew: %v", err)
+		status = lostItself
 	}
 	pidfile.remove()
 	log.Flush()
-	if again {
-		return 1
-	}
-	return 0
+	manager.flush()
+	return status
 }
+
+// lostItself is the exit status of a daemon that ends although it should not:
+// whoever supervises it should start it again.
+const lostItself = 70 // EX_SOFTWARE of sysexits.h
 
 // running is what the daemon needs while it runs.
 type running struct {
@@ -293,7 +299,7 @@ func (d *running) serve(server *inetd.Server, signals <-chan os.Signal) (again b
 		case sig := <-signals:
 			switch {
 			case sig == unix.SIGUSR2 && !d.o.xinetd:
-				if err := canStartAnew(); err != nil {
+				if err := d.canStartAnew(server); err != nil {
 					d.log.Printf(syslog.Err, "SIGUSR2: cannot start anew: %v (everything goes on as it was)", err)
 					continue
 				}
