@@ -27,7 +27,14 @@ const statusPause = time.Second
 func (s *Server) Summary() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return fmt.Sprintf("%d services, %d programs running, %d clients refused", len(s.services), s.children.Len(), s.refusals)
+	return fmt.Sprintf("%s, %s running, %s refused", count(len(s.services), "service"), count(s.children.Len(), "program"), count(s.refusals, "client"))
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprint(n, " ", what, "s")
 }
 
 // tellManager has the manager told how we are, soon. s.mu is held.

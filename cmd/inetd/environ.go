@@ -10,11 +10,11 @@ var harmful = []string{"CVS", "DISPLAY", "EDITOR", "GROUP", "HOME", "IFS", "LD_"
 	"PWD", "OLDPWD", "SHELL", "SHLVL", "SSH", "SUDO_", "TERM", "TMP", "USER", "VISUAL", "XDG_", "XAUTHORITY", "DBUS_", "_="}
 
 // ours are the variables that were meant for the daemon alone, by its
-// service manager (systemd.exec(5)) or by another super-server.
+// service manager (systemd.exec(5)), in its unit or by another super-server.
 var ours = []string{"NOTIFY_SOCKET=", "LISTEN_PID=", "LISTEN_PIDFDID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "WATCHDOG_USEC=", "WATCHDOG_PID=", "INVOCATION_ID=",
 	"JOURNAL_STREAM=", "SYSTEMD_EXEC_PID=", "MAINPID=", "MANAGERPID=", "MEMORY_PRESSURE_", "CREDENTIALS_DIRECTORY=", "FDSTORE=",
 	"RUNTIME_DIRECTORY=", "STATE_DIRECTORY=", "CACHE_DIRECTORY=", "LOGS_DIRECTORY=", "CONFIGURATION_DIRECTORY=",
-	"REMOTE_", "PROTO=", "TCPREMOTE", "TCPLOCAL", parentVariable + "=", estateVariable + "="}
+	"OPTIONS=", "REMOTE_", "PROTO=", "TCPREMOTE", "TCPLOCAL", parentVariable + "=", estateVariable + "="}
 
 // childEnviron gives what every program's environment begins with.
 func childEnviron(environ []string, keepAll bool) []string {

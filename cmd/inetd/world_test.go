@@ -65,7 +65,7 @@ func TestChildWorld(t *testing.T) {
 	d := setup{
 		conf:   fmt.Sprintf("%s stream tcp nowait tsaitoh %s showme a \"b c\"\n", at(p), built.world),
 		before: append(before, "sh", "-c", `trap "" HUP INT QUIT TSTP USR2; ulimit -Sn 777; exec 9</dev/null; umask 0; exec "$@"`, "sh"),
-		env:    []string{"FOO=bar", "LISTEN_FDNAMES=x", "INVOCATION_ID=1", "WATCHDOG_USEC=9999999", "JOURNAL_STREAM=1:2", "HOME=/root", "LD_LIBRARY_PATH=/x"},
+		env:    []string{"FOO=bar", "LISTEN_FDNAMES=x", "INVOCATION_ID=1", "WATCHDOG_USEC=9999999", "OPTIONS=-l", "JOURNAL_STREAM=1:2", "HOME=/root", "LD_LIBRARY_PATH=/x"},
 	}.start(t)
 	c := dial(t, p)
 	client := c.LocalAddr().(interface{ String() string }).String()
@@ -103,7 +103,7 @@ func TestChildWorld(t *testing.T) {
 			t.Errorf("no %s in the environment", v)
 		}
 	}
-	for _, name := range []string{"NOTIFY_SOCKET", "LISTEN_FDNAMES", "INVOCATION_ID", "WATCHDOG_USEC", "JOURNAL_STREAM", "HOME", "LD_LIBRARY_PATH", "PATH", parentVariable} {
+	for _, name := range []string{"NOTIFY_SOCKET", "LISTEN_FDNAMES", "INVOCATION_ID", "WATCHDOG_USEC", "OPTIONS", "JOURNAL_STREAM", "HOME", "LD_LIBRARY_PATH", "PATH", parentVariable} {
 		for _, v := range world["env"] {
 			if strings.HasPrefix(v, name+"=") {
 				t.Errorf("%s leaks into the environment", v)

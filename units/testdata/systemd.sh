@@ -52,7 +52,7 @@ want 'Status: "5 services, 0 programs running, 0 clients refused"' systemctl sta
 want 'system.slice/inetd.service' ask 7010 x
 first=$(ask 7008 '\n')
 [ "$first" -gt 1 ] || fail "the wait service says $first"
-soon sh -c 'systemctl status inetd.service | grep -q "1 programs running"'
+soon sh -c 'systemctl status inetd.service | grep -q "1 program running"'
 
 step the journal knows what a line is about
 serves 7007 hello || fail "7007"
@@ -192,7 +192,7 @@ as mkdir -p /home/tsaitoh/.config
 echo '127.0.0.1:7021 stream tcp nowait tsaitoh /usr/bin/id id' | as tee /home/tsaitoh/.config/inetd.conf >/dev/null
 as systemctl --user enable --now --quiet inetd.service
 want 'tsaitoh' ask 7021 ''
-want 'Status: "1 services' as systemctl --user status inetd.service
+want 'Status: "1 service,' as systemctl --user status inetd.service
 echo '127.0.0.1:7022 stream tcp nowait tsaitoh internal echo' | as tee -a /home/tsaitoh/.config/inetd.conf >/dev/null
 as systemctl --user reload inetd.service
 soon serves 7022 hello
