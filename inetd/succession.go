@@ -51,6 +51,24 @@ func (s *Server) Lost(services []*config.Service) (names []string) {
 	return names
 }
 
+// Quiesce stops accepting, and gives the clients that are served by us, or of
+// whom something is being found out, a while to be done. Those that come wait
+// in the queues.
+func (s *Server) Quiesce(limit time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.listeners {
+		if l.state == watching {
+			s.turn(l, paused)
+		}
+	}
+	for end := s.now() + limit; s.running+s.askingAll > s.children.Len() && s.now() < end; {
+		s.mu.Unlock()
+		time.Sleep(10 * time.Millisecond)
+		s.mu.Lock()
+	}
+}
+
 // Bequeath ends the server as Stop does, but leaves its sockets open. The
 // workers are to have ended.
 func (s *Server) Bequeath() (e Estate) {

@@ -17,7 +17,7 @@ import (
 // go on and are counted, and a wait service is not started twice.
 func TestAnew(t *testing.T) {
 	need(t, "root", "perl")
-	p, q, u := port(t), port(t), port(t)
+	p, q, u, e := port(t), port(t), port(t), port(t)
 	dir := folder(t)
 	text, err := os.ReadFile(built.inetd)
 	if err != nil {
@@ -25,8 +25,8 @@ func TestAnew(t *testing.T) {
 	}
 	program := write(t, dir+"/inetd", string(text), 0o755)
 	waiter := write(t, dir+"/waiter", "#!/usr/bin/perl\nuse Socket;\nopen(my $l, '+<&=', 0); while (accept(my $c, $l)) { my $x = <$c>; print $c \"$$\\n\"; last if $x =~ /end/ }\n", 0o755)
-	d := setup{program: program, flags: []string{"-l", "-R", "0"}, conf: fmt.Sprintf("%s stream tcp nowait/2 root /bin/cat cat\n%s stream tcp wait root %s waiter\n%s dgram udp wait root internal echo\nunix-echo stream unix nowait root /bin/cat cat\n",
-		at(p), at(q), waiter, at(u))}
+	d := setup{program: program, flags: []string{"-l", "-R", "0"}, conf: fmt.Sprintf("%s stream tcp nowait/2 root /bin/cat cat\n%s stream tcp wait root %s waiter\n%s dgram udp wait root internal echo\n%s stream tcp nowait root internal echo\nunix-echo stream unix nowait root /bin/cat cat\n",
+		at(p), at(q), waiter, at(u), at(e))}
 	d.conf = strings.Replace(d.conf, "unix-echo", dir+"/socket", 1)
 	run := d.start(t)
 	before := dial(t, p)
@@ -60,6 +60,17 @@ func TestAnew(t *testing.T) {
 	}
 	close(stop)
 	load.Wait()
+	own := dial(t, e) // served by inetd itself, and quick enough
+	io.WriteString(own, "early ")
+	io.ReadFull(own, make([]byte, 6))
+	run.signal(syscall.SIGUSR2)
+	run.await("RELOADING=1")
+	io.WriteString(own, "late")
+	own.CloseWrite()
+	if got := readAll(t, own); got != "late" {
+		t.Errorf("a client of our own got %q", got)
+	}
+	run.await("READY=1")
 	if served == 0 {
 		t.Error("nobody was served meanwhile")
 	}

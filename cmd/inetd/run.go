@@ -94,6 +94,9 @@ func run(o *options, background *parent) int {
 		close(ended)
 	}()
 	again := d.serve(server, signals)
+	if again {
+		server.Quiesce(time.Second)
+	}
 	stop()
 	select {
 	case <-ended:
