@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -25,7 +26,13 @@ type manager struct {
 	idle    sync.Cond
 	waiting []message
 	sending bool
+	kept    map[string]bool // names of the sockets that it has copies of
+	room    int             // for so many
 }
+
+// storeRoom is the FileDescriptorStoreMax= of our units, for a systemd that
+// does not tell (before 254; $FDSTORE of systemd.exec(5)).
+const storeRoom = 512
 
 // A message is a state to tell, with a copy of a socket for the manager to
 // keep; -1: with none.
@@ -43,7 +50,10 @@ func newManager() *manager {
 	if err != nil {
 		return nil
 	}
-	m := &manager{to: &unix.SockaddrUnix{Name: name}, fd: fd}
+	m := &manager{to: &unix.SockaddrUnix{Name: name}, fd: fd, kept: map[string]bool{}, room: storeRoom}
+	if n, err := strconv.Atoi(os.Getenv("FDSTORE")); err == nil {
+		m.room = n
+	}
 	m.wake.L, m.idle.L = &m.mu, &m.mu
 	go m.carry()
 	return m
@@ -129,15 +139,29 @@ func (m *manager) reloading() {
 }
 
 // Keep has the manager keep a copy of a socket and hand it to the next
-// process of the service, if FileDescriptorStoreMax= allows.
+// process of the service, as long as there is room.
 func (m *manager) Keep(fd int, name string) {
+	m.mu.Lock()
+	full := !m.kept[name] && len(m.kept) >= m.room
+	if !full {
+		m.kept[name] = true
+	}
+	m.mu.Unlock()
+	if full {
+		return
+	}
 	if two, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fd); err == nil {
 		m.put(message{"FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, two})
 	}
 }
 
 // Forget has it close the copy.
-func (m *manager) Forget(name string) { m.tell("FDSTOREREMOVE=1\nFDNAME=" + name) }
+func (m *manager) Forget(name string) {
+	m.mu.Lock()
+	delete(m.kept, name)
+	m.mu.Unlock()
+	m.tell("FDSTOREREMOVE=1\nFDNAME=" + name)
+}
 
 // watch tells the manager that we are alive, as often as it wants to hear it,
 // as long as clients are served.
