@@ -15,9 +15,15 @@ import (
 
 // A Manager is told of changes. Its methods do not wait.
 type Manager interface {
-	Status(text string)       // how the server is, in a few words
-	Keep(fd int, name string) // a listening socket was opened: keep a copy
-	Forget(name string)       // the copy is not wanted any more
+	// Status tells how the server is, in a few words.
+	Status(text string)
+	// Keep asks for a copy of a listening socket to be kept, and tells
+	// whether there is room for it.
+	Keep(fd int, name string) bool
+	// Has tells of a copy that is kept since before we were there.
+	Has(name string)
+	// Forget tells that a copy is not wanted any more.
+	Forget(name string)
 }
 
 // statusPause is how long changes gather until the manager is told.
@@ -80,9 +86,11 @@ func (s *Server) Pulse(beat func()) (send func(), err error) {
 
 // keep has the manager keep a copy of a socket that we opened. s.mu is held.
 func (s *Server) keep(l *listener) {
-	if s.o.Manager != nil {
-		l.kept = socket.KeptName(l.fd)
-		s.o.Manager.Keep(l.fd, l.kept)
+	if s.o.Manager == nil {
+		return
+	}
+	if name := socket.KeptName(l.fd); s.o.Manager.Keep(l.fd, name) {
+		l.kept = name
 	}
 }
 

@@ -129,7 +129,10 @@ func New(o Options) (*Server, error) {
 		s.o.Wrap = wrap.New("/etc/hosts.allow", "/etc/hosts.deny")
 	}
 	for _, in := range o.Inherited {
-		if in.Kept() {
+		if in.Kept() && o.Manager != nil {
+			o.Manager.Has(in.Name)
+		}
+		if in.Ours() {
 			s.kept = append(s.kept, in)
 			continue
 		}

@@ -80,7 +80,7 @@ func (s *Server) Bequeath() (e Estate) {
 	}
 	for _, l := range s.listeners {
 		if l.fd >= 0 && l.inherited == nil {
-			e.Sockets = append(e.Sockets, &socket.Inherited{FD: l.fd, Name: socket.KeptName(l.fd)})
+			e.Sockets = append(e.Sockets, socket.Leave(l.fd, l.kept))
 		}
 	}
 	for _, in := range s.inherited {
@@ -149,7 +149,7 @@ func (s *Server) leaveToProgram(l *listener) bool {
 func (s *Server) closeKept() {
 	for _, in := range s.kept {
 		s.log.Printf(syslog.Notice, "%s, which an inetd before us had, is no service's any more: closed", in.Address)
-		if s.o.Manager != nil {
+		if s.o.Manager != nil && in.Kept() {
 			s.o.Manager.Forget(in.Name)
 		}
 		unix.Close(in.FD)

@@ -140,19 +140,27 @@ func (m *manager) reloading() {
 
 // Keep has the manager keep a copy of a socket and hand it to the next
 // process of the service, as long as there is room.
-func (m *manager) Keep(fd int, name string) {
+func (m *manager) Keep(fd int, name string) bool {
 	m.mu.Lock()
-	full := !m.kept[name] && len(m.kept) >= m.room
-	if !full {
-		m.kept[name] = true
-	}
+	has, full := m.kept[name], len(m.kept) >= m.room
 	m.mu.Unlock()
-	if full {
-		return
+	if has || full {
+		return has
 	}
-	if two, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fd); err == nil {
-		m.put(message{"FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, two})
+	two, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fd)
+	if err != nil {
+		return false
 	}
+	m.Has(name)
+	m.put(message{"FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, two})
+	return true
+}
+
+// Has tells of a copy that the process before us had it keep.
+func (m *manager) Has(name string) {
+	m.mu.Lock()
+	m.kept[name] = true
+	m.mu.Unlock()
 }
 
 // Forget has it close the copy.

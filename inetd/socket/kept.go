@@ -7,9 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kept begins the names of sockets that an inetd opened itself and left to
-// the one that comes after it.
-const kept = "kept-"
+// What the names begin with of sockets that an inetd opened itself and left
+// to the one that comes after it: those that a service manager has a copy of,
+// and the others.
+const (
+	kept = "kept-"
+	left = "left-"
+)
 
 // KeptName is the name under which a service manager keeps a copy of a socket
 // of ours: FDNAME= of sd_pid_notify_with_fds(3). It is the same as long as
@@ -22,16 +26,26 @@ func KeptName(fd int) string {
 	return fmt.Sprint(kept, st.Ino)
 }
 
-// Kept tells whether an inetd before us opened the socket. Such a one is ours
-// to close, other than those that systemd opened.
+// Leave names a socket for the inetd that comes after us. name is that of the
+// service manager's copy; empty: it has none.
+func Leave(fd int, name string) *Inherited {
+	if name == "" {
+		name = left
+	}
+	return &Inherited{FD: fd, Name: name}
+}
+
+// Kept tells whether the service manager has a copy of a socket that an inetd
+// before us opened.
 func (in *Inherited) Kept() bool { return strings.HasPrefix(in.Name, kept) }
+
+// Ours tells whether an inetd before us opened the socket. Such a one is ours
+// to close, other than those that systemd opened.
+func (in *Inherited) Ours() bool { return in.Kept() || in.Name == left }
 
 // Passed makes an Inherited of a descriptor that came to us over an exec.
 func Passed(fd int, name string) *Inherited {
 	unix.CloseOnExec(fd)
-	if name == "" {
-		name = KeptName(fd)
-	}
 	return identify(fd, name)
 }
 
