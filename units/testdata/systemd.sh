@@ -250,3 +250,20 @@ soon sh -c 'journalctl -u inetd.service -o cat --no-pager | grep -q "7031.*by pi
 systemctl stop other.socket
 soon serves 7031 hello
 want 'an inetd runs already: pid [0-9]+ \(inetd, user root, inetd.service, wanted by multi-user.target\) holds /run/inetd.pid \(to end that for good: systemctl disable --now inetd.service' /usr/sbin/inetd
+
+step more sockets than systemd can hand over
+for i in $(seq 1 200) $(seq 1001 1600); do echo "127.1.$((i / 250)).$((i % 250)):7040 stream tcp4 nowait root internal echo"; done >>/etc/inetd.conf
+systemctl restart inetd.service
+systemctl restart inetd.service
+kill -USR2 "$(systemctl show -P MainPID inetd.service)"
+soon sh -c 'journalctl -u inetd.service -o cat --no-pager | grep -q "SIGUSR2: starting anew"'
+crash
+want '^512$' systemctl show -P NFileDescriptorStore inetd.service
+for address in 127.1.0.1 127.1.0.200 127.1.6.100; do
+    [ "$(printf hello | nc -N -w 5 $address 7040)" = hello ] || fail "$address is not served"
+done
+journalctl -b -o cat --no-pager _PID=1 | grep 'Cannot store more fds' && fail "systemd was asked for too much"
+sed -i /^127.1/d /etc/inetd.conf
+systemctl reload inetd.service
+soon sh -c '! ss -lntH | grep -q :7040'
+serves 7007 hello || fail "7007"
