@@ -231,10 +231,7 @@ func (s *Server) start(w *worker, def *definition, fd int, image *spawn.Image, t
 		w.startLine(def, p.PID, t.from)
 		def.log.log.Tell(cmp.Or(t.severity, def.log.success), w.line, t.fields(p.PID))
 	}
-	if def.terms != nil && (def.terms.idle > 0 || def.terms.session > 0) {
-		t.serial = s.serial.Add(1)
-		t.timers = s.timeOut(p.PID, t)
-	}
+	s.limitTime(p.PID, &t)
 	s.children.Add(p, t)
 	return nil
 }

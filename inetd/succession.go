@@ -105,6 +105,7 @@ func (s *Server) adopt(children []Child) {
 			t.svc, t.def, t.side = svc, svc.def, false
 			svc.gate.Adopt(c.Client.Addr())
 			s.running++
+			s.limitTime(c.PID, &t)
 		}
 		s.children.Add(spawn.Known(c.PID), t)
 	}

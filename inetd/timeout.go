@@ -12,8 +12,16 @@ import (
 // killAfter is how long a program may take to end after SIGTERM.
 const killAfter = 10 * time.Second
 
-// timeOut sets the clocks of a program whose service has an idle_timeout or
-// a session_timeout.
+// limitTime sets the clocks of a program whose service has an idle_timeout or
+// a session_timeout. It is called before the program is in the table.
+func (s *Server) limitTime(pid int, t *task) {
+	if t.def.terms == nil || t.def.terms.idle == 0 && t.def.terms.session == 0 {
+		return
+	}
+	t.serial = s.serial.Add(1)
+	t.timers = s.timeOut(pid, *t)
+}
+
 func (s *Server) timeOut(pid int, t task) (timers []*time.Timer) {
 	same := func(other task) bool { return other.serial == t.serial }
 	end := func(why string, after time.Duration) {
@@ -24,7 +32,7 @@ func (s *Server) timeOut(pid int, t task) (timers []*time.Timer) {
 		time.AfterFunc(killAfter, func() { s.children.Kill(pid, unix.SIGKILL, same) })
 	}
 	if d := t.def.terms.session; d > 0 {
-		timers = append(timers, time.AfterFunc(d, func() { end("session_timeout", d) }))
+		timers = append(timers, time.AfterFunc(d-(s.now()-t.since), func() { end("session_timeout", d) }))
 	}
 	if d := t.def.terms.idle; d > 0 {
 		timers = append(timers, whenIdle(d, func() (time.Duration, bool) { return s.children.Quiet(pid, same) }, func() { end("idle_timeout", d) }))

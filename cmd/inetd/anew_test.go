@@ -112,6 +112,24 @@ func TestAnew(t *testing.T) {
 	}
 }
 
+// A program's time is limited by the inetd that comes after the one that
+// started it.
+func TestAnewTimeout(t *testing.T) {
+	need(t, "root")
+	p := port(t)
+	d := setup{conf: fmt.Sprintf("[service.x]\nlisten = \"tcp:%s\"\nserver = \"/bin/cat\"\nuser = \"root\"\nsession_timeout = \"2s\"\n", at(p))}.start(t)
+	c := dial(t, p)
+	io.WriteString(c, "x")
+	io.ReadFull(c, make([]byte, 1))
+	d.signal(syscall.SIGUSR2)
+	d.await("RELOADING=1")
+	d.await("READY=1")
+	if got := readAll(t, c); got != "" {
+		t.Errorf("got %q", got)
+	}
+	d.find("x: pid [0-9]+ ended: session_timeout 2s is over", 1)
+}
+
 // A program that cannot be started in our place leaves all as it was.
 func TestAnewImpossible(t *testing.T) {
 	need(t, "root")
