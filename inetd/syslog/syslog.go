@@ -147,15 +147,14 @@ func (l *Logger) record(p Priority, text []byte, f Fields) {
 // appendVisible appends a text with control characters made visible, so that
 // nobody can forge a second line.
 func appendVisible[T string | []byte](b []byte, text T) []byte {
+	from := 0
 	for i := range len(text) {
-		c := text[i]
-		if c < ' ' && c != '\t' || c == 0x7f {
-			b = fmt.Appendf(b, `\x%02x`, c)
-			continue
+		if c := text[i]; c < ' ' && c != '\t' || c == 0x7f {
+			b = fmt.Appendf(append(b, text[from:i]...), `\x%02x`, c)
+			from = i + 1
 		}
-		b = append(b, c)
 	}
-	return b
+	return append(b, text[from:]...)
 }
 
 // Flush waits until all is written, or a second has passed: a log that is
