@@ -42,10 +42,11 @@ func describe(services []*Service, problems []Problem) string {
 		if s.Internal != "" {
 			fmt.Fprintf(&b, " internal=%s sensor=%v", s.Internal, s.Sensor)
 		}
-		for name, flag := range map[string]bool{"NODELAY": s.NoDelay, "KEEPALIVE": s.KeepAlive} {
-			if flag {
-				fmt.Fprintf(&b, " %s", name)
-			}
+		if s.NoDelay {
+			b.WriteString(" NODELAY")
+		}
+		if s.KeepAlive {
+			b.WriteString(" KEEPALIVE")
 		}
 		if s.Server != "" {
 			fmt.Fprintf(&b, " %s %q", s.Server, s.Args)
