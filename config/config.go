@@ -88,7 +88,7 @@ func (l Listen) protocol() string {
 
 // LogSet is a set of the things that a START, EXIT or FAIL line can tell, by
 // the values of xinetd's log_on_success and log_on_failure.
-type LogSet uint8
+type LogSet uint16
 
 // The members of a LogSet.
 const (
@@ -103,7 +103,7 @@ const (
 )
 
 // A Place is where in the configuration something was written.
-type Place struct {
+type Pos struct {
 	File   string
 	Line   int // from 1
 	Column int // from 1; 0: not known
@@ -111,7 +111,7 @@ type Place struct {
 
 // String gives it as the logs have it, with the folder that the file is in:
 // "xinetd.d/tftp:9".
-func (p Place) String() string {
+func (p Pos) String() string {
 	file := filepath.Base(p.File)
 	if dir := filepath.Base(filepath.Dir(p.File)); strings.HasSuffix(dir, ".d") {
 		file = dir + "/" + file
@@ -152,7 +152,7 @@ const Forever time.Duration = -1
 
 // A Service is one service as it was configured.
 type Service struct {
-	At      Place // where it was written
+	Pos     Pos // where it was written
 	Dialect Dialect
 
 	Name       string // as written
@@ -168,8 +168,8 @@ type Service struct {
 	Server   string   // path of the program; empty for a builtin
 	Args     []string // argv, beginning with argv[0]
 	Internal string   // name of the builtin; empty for a program
-	Redirect string   // "host:port" to carry connections to; empty: no
-	RPC      *RPC     // an ONC RPC service; nil: it is none
+	Redirect string   // "host:port" to forward connections to; empty: none
+	BuiltinSettings
 
 	Mux     string // name behind tcpmux; empty for a service with a socket
 	MuxPlus bool   // inetd answers "+Go" before the program starts
@@ -220,19 +220,12 @@ type Service struct {
 	LogOnFailure LogSet // what FAIL lines tell; 0: there are none
 
 	fields   map[string]string   // setting name to what the dialect calls it
-	written  map[string]Place    // setting name to where it is
+	written  map[string]Pos      // setting name to where it is
 	comments map[string][]string // what stood before a setting; "": before the service
 }
 
 // Infinity is an Rlimit that limits nothing (RLIM_INFINITY).
 const Infinity = ^uint64(0)
-
-// An RPC is what tells an ONC RPC service from others (RFC 5531).
-type RPC struct {
-	Program  int // 0: as /etc/rpc has it
-	Low, Top int // versions
-	Port     int // 0: any
-}
 
 // Field gives the dialect's way to point at a setting, for hints: "field 5"
 // where an inetd.conf line says the user, "user" elsewhere.
@@ -245,11 +238,11 @@ func (s *Service) Field(setting string) string {
 
 // Where gives the place of a setting, or of the service where the setting was
 // not written.
-func (s *Service) Where(setting string) Place {
+func (s *Service) PosOf(setting string) Pos {
 	if at, ok := s.written[setting]; ok {
 		return at
 	}
-	return s.At
+	return s.Pos
 }
 
 // Key tells services apart across reloads: the name and what it is served
@@ -267,14 +260,14 @@ func (s *Service) Key() string {
 
 // Problem makes a problem of this service, at its place in the file.
 func (s *Service) Problem(sev Severity, hint, format string, args ...any) Problem {
-	return s.problem(s.At, sev, hint, format, args...)
+	return s.problem(s.Pos, sev, hint, format, args...)
 }
 
 // ProblemOf makes a problem of one of its settings.
 func (s *Service) ProblemOf(setting string, sev Severity, hint, format string, args ...any) Problem {
-	return s.problem(s.Where(setting), sev, hint, format, args...)
+	return s.problem(s.PosOf(setting), sev, hint, format, args...)
 }
 
-func (s *Service) problem(at Place, sev Severity, hint, format string, args ...any) Problem {
-	return Problem{Place: at, Severity: sev, Service: s.ID, Text: fmt.Sprintf(format, args...), Hint: hint}
+func (s *Service) problem(at Pos, sev Severity, hint, format string, args ...any) Problem {
+	return Problem{Pos: at, Severity: sev, Service: s.ID, Text: fmt.Sprintf(format, args...), Hint: hint}
 }

@@ -13,13 +13,13 @@ import (
 // model gives what of a service does not depend on where it was written.
 func model(s *Service) Service {
 	m := *s
-	m.At, m.Dialect, m.fields, m.written, m.comments = Place{}, "", nil, nil, nil
+	m.Pos, m.Dialect, m.fields, m.written, m.comments = Pos{}, "", nil, nil, nil
 	for _, list := range []*[]Source{&m.OnlyFrom, &m.NoAccess} {
 		if *list != nil {
 			*list = append([]Source{}, *list...)
 		}
 		for i := range *list {
-			(*list)[i].At = Place{}
+			(*list)[i].Pos = Pos{}
 		}
 	}
 	return m
@@ -57,7 +57,7 @@ func TestThereAndBack(t *testing.T) {
 	if len(files) == 0 || len(more) == 0 {
 		t.Fatal("no files")
 	}
-	o := Options{Services: "testdata/services"}
+	o := Options{Builtins: known, Services: "testdata/services"}
 	for _, file := range append(files, more...) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			text, err := os.ReadFile(file)
@@ -65,7 +65,7 @@ func TestThereAndBack(t *testing.T) {
 				t.Fatal(err)
 			}
 			services, _ := Read(file, string(text), o)
-			d := Tell(file, string(text))
+			d := DetectDialect(file, string(text))
 			if len(services) == 0 {
 				t.Fatal("no services")
 			}
@@ -206,7 +206,7 @@ func (d dice) inetdConf() string {
 
 // A thousand configurations that nobody wrote.
 func TestGeneratedThereAndBack(t *testing.T) {
-	o := Options{Services: "testdata/services"}
+	o := Options{Builtins: known, Services: "testdata/services"}
 	for seed := range int64(1000) {
 		d := newDice(seed)
 		dialect, text := Xinetd, ""
@@ -215,7 +215,7 @@ func TestGeneratedThereAndBack(t *testing.T) {
 		} else {
 			dialect, text = Inetd, d.inetdConf()
 		}
-		services, problems := Read("seed", text, Options{Services: o.Services, Dialect: dialect})
+		services, problems := Read("seed", text, Options{Builtins: known, Services: o.Services, Dialect: dialect})
 		if len(services) == 0 && !Errors(problems) {
 			t.Fatalf("seed %d: nothing in\n%s", seed, text)
 		}

@@ -39,7 +39,7 @@ func sane(t *testing.T, text string, services []*Service, problems []Problem) {
 		}
 		for _, list := range [][]Source{s.OnlyFrom, s.NoAccess} {
 			for _, source := range list {
-				if (len(source.Prefixes) == 0) == (source.Name == "") || source.At.Line < 1 {
+				if (len(source.Prefixes) == 0) == (source.Name == "") || source.Pos.Line < 1 {
 					t.Errorf("%+v", source)
 				}
 			}
@@ -73,21 +73,21 @@ func FuzzReadXinetd(f *testing.F) {
 		if strings.Contains(strings.ToLower(text), "include") {
 			t.Skip("reads files")
 		}
-		services, problems := ReadXinetd("x", text, Options{Services: "testdata/services"})
+		services, problems := ReadXinetd("x", text, Options{Builtins: known, Services: "testdata/services"})
 		sane(t, text, services, problems)
 	})
 }
 
 func FuzzReadTOML(f *testing.F) {
 	for seed := range int64(20) {
-		services, _ := ReadXinetd("x", newDice(seed).xinetdConf(), Options{})
-		text, _ := Write(TOML, services, Options{})
+		services, _ := ReadXinetd("x", newDice(seed).xinetdConf(), Options{Builtins: known})
+		text, _ := Write(TOML, services, Options{Builtins: known})
 		f.Add(text)
 	}
 	f.Add("[defaults]\nonly_from = ['10.0.0.0/8']\n[service.x]\nlisten = [\"tcp:7\", \"udp:[::1]:7\", 'unix:/x', \"systemd:y\"] # z\ntype = \"internal\"\nenv = {A = 1}\n")
 	f.Add("[service]\nx.listen = 'tcp:1'\nx.server = '''/bin/x'''\nx.user = \"\"\"a\"\"\"\n[service.\"a b\"]\ndisable = true\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		services, problems := ReadTOML("x", text, Options{Services: "testdata/services"})
+		services, problems := ReadTOML("x", text, Options{Builtins: known, Services: "testdata/services"})
 		sane(t, text, services, problems)
 	})
 }

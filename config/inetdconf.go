@@ -18,10 +18,7 @@ var inetdFields = map[string]string{
 // FreeBSD, OpenBSD and Debian, NetBSD (positional) and GNU inetutils. A line
 // that is wrong is a problem; the others are served.
 func ReadInetd(file, text string, o Options) ([]*Service, []Problem) {
-	if o.Services == "" {
-		o.Services = "/etc/services"
-	}
-	r := &inetdReader{file: file, o: o, ports: readServices(o.Services)}
+	r := &inetdReader{file: file, o: o, etc: readEtc(o)}
 	if o.Address != "" {
 		r.hosts = []string{o.Address}
 	}
@@ -31,12 +28,12 @@ func ReadInetd(file, text string, o Options) ([]*Service, []Problem) {
 			r.entry(text)
 		}
 	}
-	behind(r.services, r.comments)
+	attachTrailing(r.services, r.comments)
 	return r.services, r.problems
 }
 
 // behind gives the last service the comments at the end of a file.
-func behind(services []*Service, comments []string) {
+func attachTrailing(services []*Service, comments []string) {
 	if len(services) == 0 || comments == nil {
 		return
 	}
@@ -51,7 +48,7 @@ type inetdReader struct {
 	file     string
 	line     int
 	o        Options
-	ports    services
+	etc      *etc
 	hosts    []string // the default address list; nil: everywhere
 	comments []string // since the last service
 	services []*Service
@@ -59,31 +56,31 @@ type inetdReader struct {
 }
 
 // bad is why a line or a setting is skipped, and what to do.
-type bad struct {
+type fault struct {
 	text, hint string
-	word       string // the value at fault, where it is one
+	value      string // the value at fault, where it is one
 	setting    string // the setting at fault, where others were read since
 }
 
 // of says which setting is at fault.
-func (b *bad) of(setting string) *bad {
+func (b *fault) inSetting(setting string) *fault {
 	b.setting = setting
 	return b
 }
 
-func badf(hint, format string, args ...any) *bad {
-	return &bad{text: fmt.Sprintf(format, args...), hint: hint}
+func faultf(hint, format string, args ...any) *fault {
+	return &fault{text: fmt.Sprintf(format, args...), hint: hint}
 }
 
-func (r *inetdReader) report(sev Severity, service string, b *bad) {
-	r.problems = append(r.problems, Problem{Place: Place{File: r.file, Line: r.line}, Severity: sev, Service: service, Text: b.text, Hint: b.hint})
+func (r *inetdReader) report(sev Severity, service string, b *fault) {
+	r.problems = append(r.problems, Problem{Pos: Pos{File: r.file, Line: r.line}, Severity: sev, Service: service, Text: b.text, Hint: b.hint})
 }
 
 // entry reads one logical line.
 func (r *inetdReader) entry(text string) {
 	if strings.HasPrefix(text, "#@") {
 		if strings.TrimSpace(text[2:]) != "" {
-			r.report(Warning, "", badf("the services below run without it; protect them with the kernel's own policies, ip-xfrm(8)",
+			r.report(Warning, "", faultf("the services below run without it; protect them with the kernel's own policies, ip-xfrm(8)",
 				"IPsec policies are not supported yet"))
 		}
 		return
@@ -98,7 +95,7 @@ func (r *inetdReader) entry(text string) {
 		if len(f) > 0 {
 			name = f[0]
 		}
-		r.report(Error, name, badf("close the quote, or do not begin the argument with one", "%v", err))
+		r.report(Error, name, faultf("close the quote, or do not begin the argument with one", "%v", err))
 		return
 	}
 	if len(f) == 1 && strings.HasSuffix(f[0], ":") {
@@ -128,24 +125,24 @@ func (r *inetdReader) defaultHosts(list string) {
 }
 
 // service reads the fields of a line that describes a service.
-func (r *inetdReader) service(f []string) (*Service, *bad) {
+func (r *inetdReader) service(f []string) (*Service, *fault) {
 	names := []string{"service name", "socket type", "protocol", "wait/nowait", "user", "program"}
 	if len(f) < len(names) {
-		return nil, badf("a line is: service type protocol wait|nowait user program argv[0] ...",
+		return nil, faultf("a line is: service type protocol wait|nowait user program argv[0] ...",
 			"field %d (%s) is missing", len(f)+1, names[len(f)])
 	}
-	s := &Service{At: Place{File: r.file, Line: r.line}, Dialect: Inetd, Name: f[0], fields: inetdFields, Groups: true, Umask: -1, Queue: true,
+	s := &Service{Pos: Pos{File: r.file, Line: r.line}, Dialect: Inetd, Name: f[0], fields: inetdFields, Groups: true, Umask: -1, Queue: true,
 		PerMinute: r.o.PerMinute, Instances: r.o.Instances, PerSource: r.o.PerSource, PerSourcePerMinute: r.o.PerSourcePerMinute,
 		LogOnFailure: LogHost | LogPort}
 	if r.o.LogStarts {
 		s.LogOnSuccess = LogPID | LogHost | LogPort | LogExit | LogDuration
 	}
-	steps := []func() *bad{
-		func() *bad { return r.socketType(s, f[1]) },
-		func() *bad { return readWait(s, f[3]) },
-		func() *bad { return r.user(s, f[4]) },
-		func() *bad { return r.where(s, f[0], f[2]) },
-		func() *bad { return program(s, f[5], f[6:]) },
+	steps := []func() *fault{
+		func() *fault { return r.socketType(s, f[1]) },
+		func() *fault { return readWait(s, f[3]) },
+		func() *fault { return r.user(s, f[4]) },
+		func() *fault { return r.listen(s, f[0], f[2]) },
+		func() *fault { return r.program(s, f[5], f[6:]) },
 	}
 	for _, step := range steps {
 		if b := step(); b != nil {
@@ -169,16 +166,16 @@ func (s *Service) daemonName() string {
 	return s.Name
 }
 
-func (r *inetdReader) socketType(s *Service, field string) *bad {
+func (r *inetdReader) socketType(s *Service, field string) *fault {
 	kind, filter, filtered := strings.Cut(field, ":")
 	switch t := SocketType(strings.ToLower(kind)); t {
 	case Stream, Dgram, Seqpacket, RDM, Raw:
 		s.SocketType = t
 	default:
-		return badf("correct field 2: stream, dgram, seqpacket, rdm or raw", "unknown socket type %q", kind)
+		return faultf("correct field 2: stream, dgram, seqpacket, rdm or raw", "unknown socket type %q", kind)
 	}
 	if filtered {
-		r.report(Warning, s.Name, badf("the service runs without it", "accept filter %q has no effect on Linux", filter))
+		r.report(Warning, s.Name, faultf("the service runs without it", "accept filter %q has no effect on Linux", filter))
 	}
 	return nil
 }
@@ -186,7 +183,7 @@ func (r *inetdReader) socketType(s *Service, field string) *bad {
 // readWait reads wait or nowait with the limits of every dialect: ".N" or
 // ":N" starts a minute (OpenBSD, NetBSD, inetutils), and
 // "/children[/per source and minute[/per source]]" (FreeBSD).
-func readWait(s *Service, field string) *bad {
+func readWait(s *Service, field string) *fault {
 	end := strings.IndexAny(field, ".:/")
 	if end < 0 {
 		end = len(field)
@@ -196,7 +193,7 @@ func readWait(s *Service, field string) *bad {
 		s.Wait = true
 	case "nowait":
 	default:
-		return badf("correct field 4: wait or nowait", "%q is neither wait nor nowait", field)
+		return faultf("correct field 4: wait or nowait", "%q is neither wait nor nowait", field)
 	}
 	limits := []*int{&s.Instances, &s.PerSourcePerMinute, &s.PerSource}
 	for rest := field[end:]; rest != ""; {
@@ -206,7 +203,7 @@ func readWait(s *Service, field string) *bad {
 		}
 		n, err := strconv.Atoi(rest[1:next])
 		if err != nil || n < 0 {
-			return badf("correct field 4, as in nowait.60 or nowait/10/30/5", "%q is not a limit", rest[:next])
+			return faultf("correct field 4, as in nowait.60 or nowait/10/30/5", "%q is not a limit", rest[:next])
 		}
 		switch {
 		case rest[0] != '/':
@@ -214,7 +211,7 @@ func readWait(s *Service, field string) *bad {
 		case len(limits) > 0:
 			*limits[0], limits = n, limits[1:]
 		default:
-			return badf("correct field 4: /children/per-source-per-minute/per-source", "too many limits in %q", field)
+			return faultf("correct field 4: /children/per-source-per-minute/per-source", "too many limits in %q", field)
 		}
 		rest = rest[next:]
 	}
@@ -222,10 +219,10 @@ func readWait(s *Service, field string) *bad {
 }
 
 // user reads "user", "user:group", "user.group" and FreeBSD's "/login-class".
-func (r *inetdReader) user(s *Service, field string) *bad {
+func (r *inetdReader) user(s *Service, field string) *fault {
 	who, class, classed := strings.Cut(field, "/")
 	if classed {
-		r.report(Warning, s.Name, badf("the service runs without it", "login class %q has no effect on Linux", class))
+		r.report(Warning, s.Name, faultf("the service runs without it", "login class %q has no effect on Linux", class))
 	}
 	var grouped bool
 	if s.User, s.Group, grouped = strings.Cut(who, ":"); !grouped {
@@ -234,7 +231,7 @@ func (r *inetdReader) user(s *Service, field string) *bad {
 		}
 	}
 	if s.User == "" || grouped && s.Group == "" {
-		return badf("correct field 5: user, user:group or user.group", "%q does not name a user", field)
+		return faultf("correct field 5: user, user:group or user.group", "%q does not name a user", field)
 	}
 	return nil
 }
@@ -242,15 +239,15 @@ func (r *inetdReader) user(s *Service, field string) *bad {
 // program reads the sixth field and the arguments. "internal" is served by
 // inetd itself: the builtin that field 1 names, or the one that a word
 // behind "internal" names, for another port than its own.
-func program(s *Service, path string, args []string) *bad {
+func (r *inetdReader) program(s *Service, path string, args []string) *fault {
 	if path == "internal" {
-		return internal(s, args)
+		return r.internal(s, args)
 	}
 	if !filepath.IsAbs(path) {
-		return badf("correct field 6: the program's whole path, or internal", "program %q does not begin with /", path)
+		return faultf("correct field 6: the program's whole path, or internal", "program %q does not begin with /", path)
 	}
 	if slices.ContainsFunc(args, func(a string) bool { return strings.ContainsRune(a, 0) }) || strings.ContainsRune(path, 0) {
-		return badf("remove it", "a NUL byte cannot be part of an argument")
+		return faultf("remove it", "a NUL byte cannot be part of an argument")
 	}
 	s.Server, s.Args = path, slices.Clone(args)
 	if len(args) == 0 {
@@ -259,20 +256,20 @@ func program(s *Service, path string, args []string) *bad {
 	return nil
 }
 
-func internal(s *Service, args []string) *bad {
+func (r *inetdReader) internal(s *Service, args []string) *fault {
 	name := s.Name
 	if len(args) > 0 && args[0] != "internal" {
 		name = args[0]
 	}
-	s.Internal = builtinName(name)
+	s.Internal = r.etc.builtins.nameOf(name)
 	switch {
 	case s.Internal == "":
-		return badf("echo, discard, chargen, daytime, time and tcpmux are; on another port, write: internal echo",
+		return faultf("echo, discard, chargen, daytime, time and tcpmux are; on another port, write: internal echo",
 			"there is no internal service %q", name)
 	case s.Mux != "" || s.SocketType != Stream && s.SocketType != Dgram:
-		return badf("correct field 2", "an internal service is stream or dgram, with a socket of its own")
+		return faultf("correct field 2", "an internal service is stream or dgram, with a socket of its own")
 	case s.Internal == "tcpmux" && s.SocketType != Stream:
-		return badf("correct field 2", "tcpmux is stream tcp")
+		return faultf("correct field 2", "tcpmux is stream tcp")
 	}
 	s.Wait = false
 	return nil

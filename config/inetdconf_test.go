@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func describe(services []*Service, problems []Problem) string {
 	var b strings.Builder
 	for _, s := range services {
-		fmt.Fprintf(&b, "%d %s %s", s.At.Line, s.Name, s.SocketType)
+		fmt.Fprintf(&b, "%d %s %s", s.Pos.Line, s.Name, s.SocketType)
 		for _, l := range s.Listen {
 			fmt.Fprintf(&b, " %s", l)
 			if l.Network == "unix" {
@@ -64,7 +64,7 @@ func TestGolden(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal("no files", err)
 	}
-	o := Options{PerMinute: 256, Services: "testdata/services", KnownUser: func(name string) bool { return name == "john.doe" }}
+	o := Options{Builtins: known, PerMinute: 256, Services: "testdata/services", KnownUser: func(name string) bool { return name == "john.doe" }}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			services, problems, err := Load([]string{file}, o)
@@ -91,7 +91,7 @@ func TestGolden(t *testing.T) {
 
 // What the command line says holds for the lines that do not say it.
 func TestOptions(t *testing.T) {
-	o := Options{PerMinute: 7, Instances: 8, PerSource: 9, PerSourcePerMinute: 10, Address: "192.0.2.1", LogStarts: true}
+	o := Options{Builtins: known, PerMinute: 7, Instances: 8, PerSource: 9, PerSourcePerMinute: 10, Address: "192.0.2.1", LogStarts: true}
 	services, problems := ReadInetd("x", "7007 stream tcp nowait root /bin/a\n*:7008 stream tcp nowait.1/2/3/4 root /bin/b\n", o)
 	if len(services) != 2 || len(problems) != 0 {
 		t.Fatal(services, problems)
@@ -114,7 +114,7 @@ func TestDirectories(t *testing.T) {
 	}
 	os.Mkdir(filepath.Join(dir, "sub"), 0o755)
 	os.Symlink("nowhere", filepath.Join(dir, "z"))
-	services, problems, err := Load([]string{dir}, Options{})
+	services, problems, err := Load([]string{dir}, Options{Builtins: known})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestDirectories(t *testing.T) {
 	if len(problems) != 4 || Errors(problems) {
 		t.Errorf("problems %v", problems)
 	}
-	if _, _, err := Load([]string{filepath.Join(dir, "missing")}, Options{}); err == nil {
+	if _, _, err := Load([]string{filepath.Join(dir, "missing")}, Options{Builtins: known}); err == nil {
 		t.Error("a missing file is no error")
 	}
 }
@@ -162,10 +162,10 @@ func FuzzReadInetd(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		services, problems := ReadInetd("inetd.conf", text, Options{PerMinute: 256, Services: "testdata/services"})
+		services, problems := ReadInetd("inetd.conf", text, Options{Builtins: known, PerMinute: 256, Services: "testdata/services"})
 		sane(t, text, services, problems)
-		kept, _ := withoutClashes(services)
-		if again, more := withoutClashes(kept); len(again) != len(kept) || len(more) != 0 {
+		kept, _ := rejectConflicts(services)
+		if again, more := rejectConflicts(kept); len(again) != len(kept) || len(more) != 0 {
 			t.Errorf("clashes are left: %v", more)
 		}
 	})

@@ -21,8 +21,8 @@ type Options struct {
 	LogStarts          bool   // -l: START and EXIT lines
 	Libwrap            bool   // -l: hosts_access(5) is consulted for inetd.conf's services
 	Services           string // services(5) to look names up in; empty: /etc/services
-	RPC                string // rpc(5); empty: /etc/rpc
 	Dialect            Dialect
+	Builtins           []Builtin // the services that inetd serves itself; nil: none
 
 	// KnownUser tells whether there is such a user; it decides what
 	// "user.group" means. Nil: there is none with a dot in the name.
@@ -63,7 +63,7 @@ func Load(paths []string, o Options) ([]*Service, []Problem, error) {
 			services, problems = append(services, s...), append(problems, p...)
 		}
 	}
-	services, clashes := withoutClashes(services)
+	services, clashes := rejectConflicts(services)
 	return services, append(problems, clashes...), nil
 }
 
@@ -73,7 +73,7 @@ func Read(file, text string, o Options) ([]*Service, []Problem) {
 	text = strings.TrimPrefix(text, "\ufeff") // a byte order mark, of an editor's
 	d := o.Dialect
 	if d == Any {
-		d = Tell(file, text)
+		d = DetectDialect(file, text)
 	}
 	switch d {
 	case Xinetd:
@@ -86,7 +86,7 @@ func Read(file, text string, o Options) ([]*Service, []Problem) {
 
 // Tell tells the dialect of a file by the first of its lines that is not a
 // comment, or, where there is none, by its name.
-func Tell(file, text string) Dialect {
+func DetectDialect(file, text string) Dialect {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
@@ -160,11 +160,11 @@ func filesOf(path string) (files []string, skipped []Problem, err error) {
 		info, err := os.Stat(file)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // removed since, or a link to nothing
-			skipped = append(skipped, Problem{Place: Place{File: file}, Text: "not read: it leads nowhere", Hint: "remove the link, or mend it"})
+			skipped = append(skipped, Problem{Pos: Pos{File: file}, Text: "not read: it leads nowhere", Hint: "remove the link, or mend it"})
 		case err != nil:
 			return nil, nil, err
-		case leftover(e.Name()):
-			skipped = append(skipped, Problem{Place: Place{File: file}, Text: "not read: by its name it is hidden or a leftover", Hint: "rename it if it is meant"})
+		case isLeftover(e.Name()):
+			skipped = append(skipped, Problem{Pos: Pos{File: file}, Text: "not read: by its name it is hidden or a leftover", Hint: "rename it if it is meant"})
 		case info.Mode().IsRegular():
 			files = append(files, file)
 		}
@@ -174,7 +174,7 @@ func filesOf(path string) (files []string, skipped []Problem, err error) {
 
 // leftover knows the names that editors, dpkg and rpm give to files that are
 // not meant any more, or not yet.
-func leftover(name string) bool {
+func isLeftover(name string) bool {
 	return strings.HasPrefix(name, ".") || slices.ContainsFunc(
 		[]string{"~", ".bak", ".swp", ".dpkg-old", ".dpkg-new", ".dpkg-dist", ".dpkg-tmp", ".rpmsave", ".rpmnew", ".rpmorig", ".ucf-dist"},
 		func(suffix string) bool { return strings.HasSuffix(name, suffix) })
@@ -183,11 +183,11 @@ func leftover(name string) bool {
 // withoutClashes drops the services that want a place which an earlier one
 // has. A service on both families leaves IPv6 to a line that names it: in
 // 4.4BSD's files tcp is IPv4, and a line with tcp6 stands beside it.
-func withoutClashes(services []*Service) (kept []*Service, problems []Problem) {
-	leaveFamilies(services)
+func rejectConflicts(services []*Service) (kept []*Service, problems []Problem) {
+	splitFamilies(services)
 	taken := map[string]*Service{}
 	for _, s := range services {
-		places := s.places()
+		places := s.socketKeys()
 		var first *Service
 		for _, p := range places {
 			if taken[p] != nil {
@@ -196,7 +196,7 @@ func withoutClashes(services []*Service) (kept []*Service, problems []Problem) {
 		}
 		if first != nil {
 			problems = append(problems, s.Problem(Error, "give one of them another address or port, or remove one",
-				"%s is already served by %s", s.ID, first.At))
+				"%s is already served by %s", s.ID, first.Pos))
 			continue
 		}
 		for _, p := range places {
@@ -209,18 +209,18 @@ func withoutClashes(services []*Service) (kept []*Service, problems []Problem) {
 
 // leaveFamilies narrows tcp and udp to IPv4 where another service is on IPv6
 // alone.
-func leaveFamilies(services []*Service) {
+func splitFamilies(services []*Service) {
 	six := map[string]bool{}
 	for _, s := range services {
 		for _, l := range s.Listen {
 			if l.Family == IPv6 {
-				six[l.place(s.SocketType, IPv6)] = true
+				six[l.socketKey(s.SocketType, IPv6)] = true
 			}
 		}
 	}
 	for _, s := range services {
 		for i := range s.Listen {
-			if l := &s.Listen[i]; l.Family == Both && six[l.place(s.SocketType, IPv6)] {
+			if l := &s.Listen[i]; l.Family == Both && six[l.socketKey(s.SocketType, IPv6)] {
 				l.Family = IPv4
 			}
 		}
@@ -228,12 +228,12 @@ func leaveFamilies(services []*Service) {
 }
 
 // place names a socket of one family.
-func (l Listen) place(t SocketType, f Family) string {
+func (l Listen) socketKey(t SocketType, f Family) string {
 	return fmt.Sprint(l.Network, t, f, l.Host, " ", l.Port, l.Proto, l.Path)
 }
 
 // places names each socket of a service, one family at a time.
-func (s *Service) places() []string {
+func (s *Service) socketKeys() []string {
 	if s.Mux != "" {
 		return []string{"tcpmux " + strings.ToLower(s.Mux)}
 	}
@@ -244,7 +244,7 @@ func (s *Service) places() []string {
 			families = []Family{IPv4, IPv6}
 		}
 		for _, f := range families {
-			places = append(places, l.place(s.SocketType, f))
+			places = append(places, l.socketKey(s.SocketType, f))
 		}
 	}
 	return places

@@ -25,7 +25,7 @@ func (s Severity) String() string {
 // do about it. It is a value, not a log line: the daemon logs it and runs
 // the rest.
 type Problem struct {
-	Place    // File is empty where no file is at fault, Line 0 for a whole file
+	Pos      // File is empty where no file is at fault, Line 0 for a whole file
 	Severity Severity
 	Service  string // the service concerned; empty where none could be made out
 	Text     string // what is wrong
@@ -37,7 +37,7 @@ type Problem struct {
 func (p Problem) String() string {
 	var b strings.Builder
 	if p.File != "" {
-		b.WriteString(p.Place.String())
+		b.WriteString(p.Pos.String())
 		if p.Column > 0 {
 			b.WriteString(":" + strconv.Itoa(p.Column))
 		}

@@ -9,7 +9,7 @@ import (
 // A word is one value of a setting.
 type word struct {
 	text string
-	at   Place
+	pos  Pos
 }
 
 // A setting is an attribute with its values, as a stanza has it.
@@ -17,8 +17,8 @@ type setting struct {
 	name  string
 	op    string // "=", "+=", "-="
 	words []word
-	at    Place
-	bad   *bad // it could not be read at all
+	pos   Pos
+	fault *fault // it could not be read at all
 
 	merged bool // words is nobody else's
 }
@@ -28,7 +28,7 @@ type setting struct {
 // file; what the defaults say stands before them.
 type stanza struct {
 	name     string
-	at       Place
+	pos      Pos
 	settings []setting
 	comments map[string][]string
 }
@@ -42,7 +42,7 @@ func (b *builder) merge(a *attribute, defaults *stanza) *setting {
 	if a.name == "log_on_failure" { // what += adds to: a refusal always tells of whom
 		merged = &setting{name: a.name, op: "=", words: []word{{text: "HOST"}}}
 	}
-	if defaults != nil && !a.own {
+	if defaults != nil && !a.perService {
 		for i := range defaults.settings {
 			if s := defaults.settings[i]; s.name == a.name {
 				if s.op == "=" && len(s.words) > 0 {
@@ -53,7 +53,7 @@ func (b *builder) merge(a *attribute, defaults *stanza) *setting {
 		}
 	}
 	inherited := merged
-	if !a.list {
+	if !a.additive {
 		merged = nil
 	}
 	for i := range b.stanza.settings {
@@ -67,16 +67,16 @@ func (b *builder) merge(a *attribute, defaults *stanza) *setting {
 // apply makes one more line of an attribute count.
 func (b *builder) apply(a *attribute, before *setting, s setting, defaults bool) *setting {
 	switch {
-	case s.bad != nil:
+	case s.fault != nil:
 		return &s
-	case before != nil && before.bad != nil && (s.op != "=" || defaults):
+	case before != nil && before.fault != nil && (s.op != "=" || defaults):
 		return before
-	case !a.list && s.op != "=" && !(defaults && s.op == "+="):
-		s.bad = badf("write =", "%s takes no %s", a.name, s.op)
+	case !a.additive && s.op != "=" && !(defaults && s.op == "+="):
+		s.fault = faultf("write =", "%s takes no %s", a.name, s.op)
 		return &s
-	case !a.list && before != nil:
+	case !a.additive && before != nil:
 		if !defaults {
-			b.warn(s.at, "remove one of them", "%s is set already, and the first one counts", a.name)
+			b.warn(s.pos, "remove one of them", "%s is set already, and the first one counts", a.name)
 		}
 		return before
 	case s.op == "=" || before == nil && s.op == "+=":
@@ -89,7 +89,7 @@ func (b *builder) apply(a *attribute, before *setting, s setting, defaults bool)
 			next.words = slices.Clone(before.words)
 		}
 	}
-	next.at = s.at
+	next.pos = s.pos
 	if s.op == "+=" {
 		next.words = append(next.words, s.words...)
 		return next
@@ -107,13 +107,13 @@ type builder struct {
 	dialect  Dialect
 	stanza   *stanza
 	s        *Service
-	loose    loose
+	raw      raw
 	problems []Problem
 }
 
 // loose is what a stanza says about where a service is to be reached, and
 // other things that mean something only together.
-type loose struct {
+type raw struct {
 	types, flags map[string]bool
 	protocol     string
 	port         int
@@ -123,18 +123,14 @@ type loose struct {
 	builtin      string
 	waitSet      bool
 	args         []string
-	argsSet      bool
 	cpsSet       bool
 	libwrap      string // yes, no or a name
 	socketUser   string
 	socketGroup  string
 	socketMode   string
-	rpcLow       int
-	rpcTop       int
-	rpcNumber    int
 }
 
-func (b *builder) warn(at Place, hint, format string, args ...any) {
+func (b *builder) warn(at Pos, hint, format string, args ...any) {
 	p := b.s.problem(at, Warning, hint, format, args...)
 	b.problems = append(b.problems, p)
 }
@@ -142,13 +138,13 @@ func (b *builder) warn(at Place, hint, format string, args ...any) {
 // build reads a stanza with what the defaults add. It gives nil, and a
 // problem among the builder's, for a service that cannot be.
 func (b *builder) build(defaults *stanza) *Service {
-	b.s = b.fresh()
+	b.s = b.newService()
 	for _, s := range b.stanza.settings { // problems are to call it by its id
 		if s.name == "id" && len(s.words) == 1 {
 			b.s.ID = s.words[0].text
 		}
 	}
-	fail := func(at Place, text *bad) *Service {
+	fail := func(at Pos, text *fault) *Service {
 		b.problems = append(b.problems, b.s.problem(at, Error, text.hint, "%s", text.text))
 		return nil
 	}
@@ -160,7 +156,7 @@ func (b *builder) build(defaults *stanza) *Service {
 			a := attributes.find(s.name)
 			switch {
 			case a == nil && obsolete[s.name] != "":
-				b.warn(s.at, "remove it", "%s has no effect: %s", s.name, obsolete[s.name])
+				b.warn(s.pos, "remove it", "%s has no effect: %s", s.name, obsolete[s.name])
 			case a == nil:
 				hint := "remove it"
 				near := attributes.nearest(s.name)
@@ -170,8 +166,8 @@ func (b *builder) build(defaults *stanza) *Service {
 				if s.name == "disable" {
 					hint = yesNo
 				}
-				if st == b.stanza || near != nil && near.guards && !b.overrides(near) {
-					fail(s.at, badf(hint, "unknown setting %q", s.name))
+				if st == b.stanza || near != nil && near.security && !b.overrides(near) {
+					fail(s.pos, faultf(hint, "unknown setting %q", s.name))
 				}
 			}
 		}
@@ -182,20 +178,20 @@ func (b *builder) build(defaults *stanza) *Service {
 		if s == nil {
 			continue
 		}
-		bad := s.bad
+		bad := s.fault
 		if bad == nil {
-			if s.at.Line > 0 {
-				b.s.written[a.name] = s.at
+			if s.pos.Line > 0 {
+				b.s.written[a.name] = s.pos
 			}
 			bad = b.set(a, s)
 		}
-		at := s.at
+		at := s.pos
 		if bad != nil {
-			at = cmp.Or(badAt(bad, s), s.at)
+			at = cmp.Or(faultPos(bad, s), s.pos)
 		}
 		switch {
 		case bad == nil:
-		case !a.guards && !b.own(a):
+		case !a.security && !b.isWritten(a):
 			b.warn(at, bad.hint, "%s; the defaults' %s has no effect", bad.text, a.name)
 		default:
 			fail(at, bad)
@@ -204,15 +200,15 @@ func (b *builder) build(defaults *stanza) *Service {
 	if Errors(b.problems) {
 		return nil
 	}
-	if bad := b.finish(); bad != nil {
-		return fail(b.s.Where(bad.setting), bad)
+	if bad := b.resolve(); bad != nil {
+		return fail(b.s.PosOf(bad.setting), bad)
 	}
 	b.s.comments = b.stanza.comments
 	return b.s
 }
 
 // own tells whether the service itself says something of a setting.
-func (b *builder) own(a *attribute) bool {
+func (b *builder) isWritten(a *attribute) bool {
 	return slices.ContainsFunc(b.stanza.settings, func(s setting) bool { return s.name == a.name })
 }
 
@@ -223,17 +219,17 @@ func (b *builder) overrides(a *attribute) bool {
 }
 
 // badAt gives the word that is at fault, where one is.
-func badAt(bad *bad, s *setting) Place {
+func faultPos(bad *fault, s *setting) Pos {
 	for _, w := range s.words {
-		if bad.word != "" && w.text == bad.word {
-			return w.at
+		if bad.value != "" && w.text == bad.value {
+			return w.pos
 		}
 	}
-	return Place{}
+	return Pos{}
 }
 
 // set gives an attribute its values.
-func (b *builder) set(a *attribute, s *setting) *bad {
+func (b *builder) set(a *attribute, s *setting) *fault {
 	n := len(s.words)
 	if n < a.min || a.max >= 0 && n > a.max {
 		what := "one value"
@@ -245,7 +241,7 @@ func (b *builder) set(a *attribute, s *setting) *bad {
 		case a.min == 2:
 			what = "two values"
 		}
-		return badf(a.hint, "%s takes %s, not %d", a.name, what, n)
+		return faultf(a.hint, "%s takes %s, not %d", a.name, what, n)
 	}
 	if bad := a.set(b, s.words); bad != nil {
 		if bad.hint == "" {

@@ -11,13 +11,13 @@ import (
 
 // A Loss is a setting that a dialect cannot say.
 type Loss struct {
-	At      Place
+	Pos     Pos
 	Service string
 	Setting string // "only_from = 192.0.2.0/24"
 }
 
 // String gives it in one line.
-func (l Loss) String() string { return l.At.String() + ": " + l.Service + ": " + l.Setting }
+func (l Loss) String() string { return l.Pos.String() + ": " + l.Service + ": " + l.Setting }
 
 // Write writes services in a dialect. What that cannot say is among the
 // losses: it is found by reading what was written and comparing.
@@ -26,30 +26,30 @@ func Write(d Dialect, services []*Service, o Options) (text string, lost []Loss)
 	o.PerMinute, o.Instances, o.PerSource, o.PerSourcePerMinute = 0, 0, 0, 0
 	w := &writer{d: d, o: &o, etc: readEtc(o)}
 	for _, s := range services {
-		w.service(w.neutral(s))
+		w.service(w.withoutDialectDefaults(s))
 	}
 	return w.b.String(), w.lost
 }
 
 type writer struct {
-	d    Dialect
-	o    *Options
-	etc  *etc
-	b    strings.Builder
-	keys map[string]bool // of TOML's tables
-	told map[string]bool // settings whose comments are written
-	lost []Loss
+	d         Dialect
+	o         *Options
+	etc       *etc
+	b         strings.Builder
+	keys      map[string]bool // of TOML's tables
+	commented map[string]bool // settings whose comments are written
+	lost      []Loss
 }
 
 // neutral takes from a service that comes from an inetd.conf, or goes into
 // one, what is the habit of its dialect and was not written: how the daemon
 // logs, what it passes on of its environment, how it guards against loops,
 // and what becomes of clients over a limit that there is not.
-func (w *writer) neutral(s *Service) *Service {
+func (w *writer) withoutDialectDefaults(s *Service) *Service {
 	if (s.Dialect == Inetd) == (w.d == Inetd) {
 		return s
 	}
-	usual := w.fresh(s)
+	usual := w.defaultService(s)
 	n := *s
 	for setting, habit := range map[string]func(){
 		"log_on_success": func() { n.LogOnSuccess = usual.LogOnSuccess },
@@ -71,9 +71,9 @@ func (w *writer) neutral(s *Service) *Service {
 }
 
 // fresh gives what a service of the dialect is that says nothing.
-func (w *writer) fresh(s *Service) *Service {
+func (w *writer) defaultService(s *Service) *Service {
 	b := &builder{o: w.o, etc: w.etc, dialect: w.d, stanza: &stanza{name: s.Name}}
-	usual := b.fresh()
+	usual := b.newService()
 	switch {
 	case w.d == Inetd:
 		usual.LogOnFailure, usual.CPS, usual.PassEnv = LogHost|LogPort, Rate{}, nil
@@ -84,19 +84,19 @@ func (w *writer) fresh(s *Service) *Service {
 }
 
 // remark writes the comments that stood before a setting.
-func (w *writer) remark(b *strings.Builder, s *Service, name, indent string) {
+func (w *writer) writeComments(b *strings.Builder, s *Service, name, indent string) {
 	for _, c := range s.comments[name] {
 		b.WriteString(indent + c + "\n")
 	}
-	w.told[name] = true
+	w.commented[name] = true
 }
 
 // rest writes the comments that nobody has written yet: of settings that the
 // dialect does not have, or takes for granted.
-func (w *writer) rest(b *strings.Builder, s *Service, indent string) {
+func (w *writer) writeRemainingComments(b *strings.Builder, s *Service, indent string) {
 	for _, name := range slices.Sorted(maps.Keys(s.comments)) {
-		if !w.told[name] && name != "~" {
-			w.remark(b, s, name, indent)
+		if !w.commented[name] && name != "~" {
+			w.writeComments(b, s, name, indent)
 		}
 	}
 }
@@ -104,7 +104,7 @@ func (w *writer) rest(b *strings.Builder, s *Service, indent string) {
 // service writes one service and notes what the dialect lost of it.
 func (w *writer) service(s *Service) {
 	var one string
-	w.told = map[string]bool{}
+	w.commented = map[string]bool{}
 	switch w.d {
 	case Xinetd:
 		one = w.xinetd(s)
@@ -124,10 +124,10 @@ func (w *writer) service(s *Service) {
 		} else if len(problems) > 0 {
 			what += ": " + problems[0].Text
 		}
-		w.lost = append(w.lost, Loss{s.At, s.ID, what})
+		w.lost = append(w.lost, Loss{s.Pos, s.ID, what})
 	}
 	if len(again) == 0 {
-		one = commented(one)
+		one = commentOut(one)
 	} else {
 		w.compare(s, again[0])
 	}
@@ -141,7 +141,7 @@ func (w *writer) service(s *Service) {
 }
 
 // commented makes a comment of a text.
-func commented(text string) string {
+func commentOut(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
 		b.WriteString("# " + line)
@@ -163,10 +163,10 @@ func (w *writer) compare(s, again *Service) {
 			continue
 		}
 		_, written := s.written[a.name]
-		if !written && s.Dialect != Inetd && !a.guards && a.name != "groups" {
+		if !written && s.Dialect != Inetd && !a.security && a.name != "groups" {
 			continue
 		}
-		w.lost = append(w.lost, Loss{s.Where(a.name), s.ID, a.name + " = " + strings.Join(before, " ")})
+		w.lost = append(w.lost, Loss{s.PosOf(a.name), s.ID, a.name + " = " + strings.Join(before, " ")})
 	}
 	for _, f := range []struct {
 		what          string
@@ -176,25 +176,25 @@ func (w *writer) compare(s, again *Service) {
 		{"NODELAY", s.NoDelay, again.NoDelay}, {"KEEPALIVE", s.KeepAlive, again.KeepAlive},
 	} {
 		if f.before != f.after {
-			w.lost = append(w.lost, Loss{s.Where("flags"), s.ID, "flags = " + f.what})
+			w.lost = append(w.lost, Loss{s.PosOf("flags"), s.ID, "flags = " + f.what})
 		}
 	}
 	if !reflect.DeepEqual(s.Listen, again.Listen) && len(s.Listen) == len(again.Listen) {
-		w.lost = append(w.lost, Loss{s.At, s.ID, fmt.Sprintf("listen = %v", s.Listen)})
+		w.lost = append(w.lost, Loss{s.Pos, s.ID, fmt.Sprintf("listen = %v", s.Listen)})
 	}
 }
 
 // An item is a setting to be written.
 type item struct {
 	name   string
-	kind   kind
+	kind   attrKind
 	values []string
 }
 
 // items gives the settings of a service that differ from what its dialect
 // takes for granted.
 func (w *writer) items(s *Service) []item {
-	usual := w.fresh(s)
+	usual := w.defaultService(s)
 	var list []item
 	for i := range attributes {
 		a := &attributes[i]

@@ -42,27 +42,27 @@ func (r *xinetdReader) keepComments(services []*Service) {
 	}
 	trailing := r.trailing
 	for _, st := range r.off {
-		trailing = append(append(trailing, st.comments[""]...), "# "+st.name+" is disabled ("+st.at.String()+")")
+		trailing = append(append(trailing, st.comments[""]...), "# "+st.name+" is disabled ("+st.pos.String()+")")
 	}
-	behind(services, trailing)
+	attachTrailing(services, trailing)
 }
 
 type xinetdReader struct {
 	o        *Options
 	etc      *etc
-	inside   []string // the files that are being read, outermost first
+	stack    []string // the files that are being read, outermost first
 	defaults *stanza
 	stanzas  []*stanza
 	enabled  *[]word // ids; nil: all
 	disabled []word
 	off      []*stanza // entries that are disabled
 	trailing []string  // comments at the ends of files
-	poisoned bool      // what holds for all services could not be read: none may run
+	fatal    bool      // what holds for all services could not be read: none may run
 	problems []Problem
 }
 
-func (r *xinetdReader) report(at Place, sev Severity, service string, hint, text string) {
-	r.problems = append(r.problems, Problem{Place: at, Severity: sev, Service: service, Text: text, Hint: hint})
+func (r *xinetdReader) report(at Pos, sev Severity, service string, hint, text string) {
+	r.problems = append(r.problems, Problem{Pos: at, Severity: sev, Service: service, Text: text, Hint: hint})
 }
 
 // maxIncludes is how deep files may include each other.
@@ -70,8 +70,8 @@ const maxIncludes = 16
 
 // read reads one file.
 func (r *xinetdReader) read(file, text string) {
-	r.inside = append(r.inside, file)
-	defer func() { r.inside = r.inside[:len(r.inside)-1] }()
+	r.stack = append(r.stack, file)
+	defer func() { r.stack = r.stack[:len(r.stack)-1] }()
 	f := &xinetdFile{r: r, name: file, lines: strings.Split(text, "\n")}
 	for {
 		words, ok := f.next()
@@ -92,7 +92,7 @@ type xinetdFile struct {
 	comments []string
 }
 
-func (f *xinetdFile) place() Place { return Place{File: f.name, Line: f.number} }
+func (f *xinetdFile) place() Pos { return Pos{File: f.name, Line: f.number} }
 
 // next gives the words of the next line that has any.
 func (f *xinetdFile) next() ([]word, bool) {
@@ -122,7 +122,7 @@ func (f *xinetdFile) words() []word {
 		if at == len(line) {
 			return words
 		}
-		w := word{at: Place{f.name, f.number, at + 1}}
+		w := word{pos: Pos{f.name, f.number, at + 1}}
 		if line[at] == '"' || line[at] == '\'' {
 			if text, rest, ok := unquote(line[at:]); ok {
 				w.text = text
@@ -154,16 +154,16 @@ func (f *xinetdFile) entry(words []word) {
 	case what == "service" && len(words) >= 2:
 		f.stanza(words[1].text, brace)
 	case what == "include" && len(words) >= 2 && !brace:
-		f.include(f.beside(words[1].text))
+		f.include(f.resolvePath(words[1].text))
 	case what == "includedir" && len(words) >= 2 && !brace:
-		f.includeDir(f.beside(words[1].text))
+		f.includeDir(f.resolvePath(words[1].text))
 	default:
 		hint := "write service NAME, defaults, include FILE or includedir FOLDER"
 		if nearest(what, []string{"defaults"}) != "" {
-			f.r.poisoned = true
+			f.r.fatal = true
 			hint = "write defaults; no service runs without them"
 		}
-		f.r.report(words[0].at, Error, "", hint, "this is no entry")
+		f.r.report(words[0].pos, Error, "", hint, "this is no entry")
 		if brace {
 			f.skip()
 		}
@@ -183,15 +183,15 @@ func (f *xinetdFile) skip() {
 
 // stanza reads a service, or the defaults where it has no name.
 func (f *xinetdFile) stanza(name string, brace bool) {
-	st := &stanza{name: name, at: f.place(), comments: map[string][]string{}}
+	st := &stanza{name: name, pos: f.place(), comments: map[string][]string{}}
 	if f.comments != nil {
 		st.comments[""], f.comments = f.comments, nil
 	}
 	if !brace {
 		before := f.number
 		if words, ok := f.next(); !ok || words[0].text != "{" {
-			f.r.report(st.at, Error, name, "write a line with { behind it", "the entry has no {")
-			if ok && settingOf(words).bad == nil {
+			f.r.report(st.pos, Error, name, "write a line with { behind it", "the entry has no {")
+			if ok && settingOf(words).fault == nil {
 				f.skip()
 			} else {
 				f.number = before // it may be the next entry
@@ -210,7 +210,7 @@ func (f *xinetdFile) stanza(name string, brace bool) {
 		if closed = words[0].text == "}"; closed {
 			break
 		}
-		if header(words) { // the next entry
+		if isHeader(words) { // the next entry
 			f.number--
 			break
 		}
@@ -218,8 +218,8 @@ func (f *xinetdFile) stanza(name string, brace bool) {
 		if f.comments != nil {
 			st.comments[s.name], f.comments = append(st.comments[s.name], f.comments...), nil
 		}
-		if s.bad != nil && wrong == nil {
-			wrong = &Problem{Place: s.at, Severity: Error, Service: name, Text: s.bad.text, Hint: s.bad.hint}
+		if s.fault != nil && wrong == nil {
+			wrong = &Problem{Pos: s.pos, Severity: Error, Service: name, Text: s.fault.text, Hint: s.fault.hint}
 		}
 		st.settings = append(st.settings, s)
 	}
@@ -227,7 +227,7 @@ func (f *xinetdFile) stanza(name string, brace bool) {
 		st.comments["}"], f.comments = f.comments, nil
 	}
 	if !closed && !off {
-		f.r.report(st.at, Error, name, "write a line with } behind it", "the entry has no }")
+		f.r.report(st.pos, Error, name, "write a line with } behind it", "the entry has no }")
 	}
 	f.r.add(st, off, closed, wrong)
 }
@@ -240,7 +240,7 @@ func (f *xinetdFile) disabled() bool {
 	defer func() { f.number, f.comments = here, kept }()
 	for {
 		words, ok := f.next()
-		if !ok || words[0].text == "}" || header(words) {
+		if !ok || words[0].text == "}" || isHeader(words) {
 			return false
 		}
 		if s := settingOf(words); s.name == "disable" && len(s.words) == 1 {
@@ -252,7 +252,7 @@ func (f *xinetdFile) disabled() bool {
 }
 
 // header tells whether a line begins an entry.
-func header(words []word) bool {
+func isHeader(words []word) bool {
 	switch strings.ToLower(words[0].text) {
 	case "defaults":
 		return len(words) == 1 || words[1].text == "{"
@@ -270,7 +270,7 @@ func (r *xinetdReader) add(st *stanza, off, closed bool, wrong *Problem) {
 	case off:
 	case st.name == "":
 		if r.defaults != nil {
-			r.report(st.at, Warning, "", "put them together", "there are defaults at "+r.defaults.at.String()+" already, and only the first ones count")
+			r.report(st.pos, Warning, "", "put them together", "there are defaults at "+r.defaults.pos.String()+" already, and only the first ones count")
 			return
 		}
 		r.takeLists(st)
@@ -278,13 +278,13 @@ func (r *xinetdReader) add(st *stanza, off, closed bool, wrong *Problem) {
 	case wrong != nil:
 		r.problems = append(r.problems, *wrong)
 	case closed:
-		st.settings = slices.DeleteFunc(st.settings, isNo)
+		st.settings = slices.DeleteFunc(st.settings, isDisableNo)
 		r.stanzas = append(r.stanzas, st)
 	}
 }
 
 // isNo knows "disable = no".
-func isNo(s setting) bool {
+func isDisableNo(s setting) bool {
 	if s.name != "disable" || len(s.words) != 1 {
 		return false
 	}
@@ -298,19 +298,19 @@ func (r *xinetdReader) takeLists(st *stanza) {
 	st.settings = slices.DeleteFunc(st.settings, func(s setting) bool {
 		a := attributes.find(s.name)
 		switch {
-		case (s.name == "enabled" || s.name == "disabled") && s.bad != nil, s.name == "disable" && !isNo(s):
-			r.poisoned = true
-			r.report(s.at, Error, "", "write disabled = NAME, or enabled = NAME; no service runs before", s.name+" cannot be read")
+		case (s.name == "enabled" || s.name == "disabled") && s.fault != nil, s.name == "disable" && !isDisableNo(s):
+			r.fatal = true
+			r.report(s.pos, Error, "", "write disabled = NAME, or enabled = NAME; no service runs before", s.name+" cannot be read")
 		case s.name == "disable":
-		case s.name == "enabled" && s.bad == nil:
+		case s.name == "enabled" && s.fault == nil:
 			r.enabled = r.joined(s.words)
-		case s.name == "disabled" && s.bad == nil:
+		case s.name == "disabled" && s.fault == nil:
 			r.disabled = append(r.disabled, s.words...)
-		case a != nil && a.own:
-			r.report(s.at, Warning, "", "write it in each service", s.name+" in defaults has no effect")
+		case a != nil && a.perService:
+			r.report(s.pos, Warning, "", "write it in each service", s.name+" in defaults has no effect")
 		case a == nil && obsolete[s.name] == "":
-			if near := attributes.nearest(s.name); near == nil || !near.guards {
-				r.report(s.at, Warning, "", "remove it", `unknown setting "`+s.name+`" in defaults has no effect`)
+			if near := attributes.nearest(s.name); near == nil || !near.security {
+				r.report(s.pos, Warning, "", "remove it", `unknown setting "`+s.name+`" in defaults has no effect`)
 				return true
 			}
 			return false
@@ -334,7 +334,7 @@ func (r *xinetdReader) joined(more []word) *[]word {
 // wants blanks before the operator; here they may be missing.
 func settingOf(words []word) setting {
 	first := words[0]
-	s := setting{at: first.at}
+	s := setting{pos: first.pos}
 	name, values, joined := strings.Cut(first.text, "=")
 	rest := words[1:]
 	s.op = "="
@@ -345,7 +345,7 @@ func settingOf(words []word) setting {
 			name = n
 		}
 		if values != "" {
-			rest = append([]word{{values, Place{first.at.File, first.at.Line, first.at.Column + len(first.text) - len(values)}}}, rest...)
+			rest = append([]word{{values, Pos{first.pos.File, first.pos.Line, first.pos.Column + len(first.text) - len(values)}}}, rest...)
 		}
 	case len(rest) > 0:
 		op := rest[0].text
@@ -353,7 +353,7 @@ func settingOf(words []word) setting {
 			if value, ok := strings.CutPrefix(op, known); ok {
 				s.op, rest, joined = known, rest[1:], true
 				if value != "" {
-					at := words[1].at
+					at := words[1].pos
 					at.Column += len(known)
 					rest = append([]word{{value, at}}, rest...)
 				}
@@ -364,7 +364,7 @@ func settingOf(words []word) setting {
 	s.name = canonical(name)
 	s.words = rest
 	if !joined || s.name == "" {
-		s.bad = badf("write it as: name = value", "this line of the entry has no operator")
+		s.fault = faultf("write it as: name = value", "this line of the entry has no operator")
 	}
 	return s
 }
@@ -380,7 +380,7 @@ func canonical(name string) string {
 
 // beside gives the path of what a file names: relative ones begin where that
 // is.
-func (f *xinetdFile) beside(path string) string {
+func (f *xinetdFile) resolvePath(path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}
@@ -390,7 +390,7 @@ func (f *xinetdFile) beside(path string) string {
 // include reads another file, as if it were a new one.
 func (f *xinetdFile) include(path string) {
 	at := f.place()
-	if slices.Contains(f.r.inside, path) || len(f.r.inside) >= maxIncludes {
+	if slices.Contains(f.r.stack, path) || len(f.r.stack) >= maxIncludes {
 		f.r.report(at, Error, "", "remove the include", path+" is included by itself, or too deep")
 		return
 	}
@@ -423,7 +423,7 @@ func (f *xinetdFile) includeDir(dir string) {
 			continue
 		}
 		if strings.Contains(e.Name(), ".") || strings.HasSuffix(e.Name(), "~") {
-			f.r.report(Place{File: path}, Warning, "", "rename it without the dot if it is meant", "not read: its name has a dot in it, or ends in ~, which includedir passes over")
+			f.r.report(Pos{File: path}, Warning, "", "rename it without the dot if it is meant", "not read: its name has a dot in it, or ends in ~, which includedir passes over")
 			continue
 		}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {
@@ -437,7 +437,7 @@ func (f *xinetdFile) includeDir(dir string) {
 func (r *xinetdReader) services() []*Service {
 	var services []*Service
 	shared := map[string]int{} // problems of the defaults, which many services have
-	if r.poisoned {
+	if r.fatal {
 		return nil
 	}
 	for _, st := range r.stanzas {
@@ -448,14 +448,14 @@ func (r *xinetdReader) services() []*Service {
 			continue
 		}
 		for _, p := range b.problems {
-			key := p.Place.String() + p.Text
+			key := p.Pos.String() + p.Text
 			if i, twice := shared[key]; twice && p.Severity == Error {
 				r.problems[i].Service += ", " + p.Service
 				continue
 			} else if twice {
 				continue
 			}
-			if r.defaults != nil && p.File == r.defaults.at.File && !between(p.Place, st) {
+			if r.defaults != nil && p.File == r.defaults.pos.File && !between(p.Pos, st) {
 				shared[key] = len(r.problems)
 			}
 			r.problems = append(r.problems, p)
@@ -468,12 +468,12 @@ func (r *xinetdReader) services() []*Service {
 }
 
 // between tells whether a place is inside a stanza.
-func between(at Place, st *stanza) bool {
-	last := st.at.Line
+func between(at Pos, st *stanza) bool {
+	last := st.pos.Line
 	for _, s := range st.settings {
-		last = max(last, s.at.Line)
+		last = max(last, s.pos.Line)
 	}
-	return at.File == st.at.File && at.Line >= st.at.Line && at.Line <= last
+	return at.File == st.pos.File && at.Line >= st.pos.Line && at.Line <= last
 }
 
 // switchedOff tells whether the defaults switch a service off.

@@ -2,81 +2,93 @@ package inetd
 
 import (
 	"cmp"
-	"encoding/binary"
 	"net/netip"
-	"strings"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"goinetd/config"
 	"goinetd/inetd/admit"
+	"goinetd/inetd/builtin"
+	"goinetd/inetd/hosts"
+	"goinetd/inetd/logline"
+	"goinetd/inetd/service"
+	"goinetd/inetd/sockaddr"
 	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
 )
 
-// A client is a connection that was accepted, with a place reserved for it.
+// A client is a connection that was accepted, or a socket that a program is
+// to be started for.
 type client struct {
 	fd   int
 	from netip.AddrPort // zero for a Unix socket
 	to   netip.AddrPort // what its listener is bound to
-	l    *listener      // for s.mu's holder: a reload changes it
-	svc  *service
-	def  *definition
+	l    *listener
+	svc  *activeService
+	def  *service.Definition
 
-	local    netip.AddrPort  // the address that it came to; zero: not asked for yet
-	severity syslog.Priority // of its lines, by hosts.allow; 0: the service's
+	local    netip.AddrPort  // the address that it connected to; zero: not known yet
+	severity syslog.Priority // of its log lines, by hosts_options(5); 0: the service's
 	user     string          // by its ident server; empty: unknown
-	env      []string        // for its program, by hosts.allow
+	env      []string        // for its program, by hosts_options(5)
 }
 
-// accept takes one connection from a listener. It is entered with s.mu held
-// and leaves it unlocked.
-func (s *Server) accept(w *worker, l *listener) {
-	c := client{l: l, svc: l.svc, def: l.svc.def, to: l.Addr}
-	listening, dual := l.fd, l.dualInherited()
-	if verdict := c.svc.gate.Reserve(c.def.limits, s.now()); verdict != admit.Yes {
-		s.refrain(l, verdict)
-		s.mu.Unlock()
-		return
-	}
-	l.busy++
-	s.mu.Unlock()
+// A decision is whether a client is admitted. There is a reason where it is
+// not; it is pending where a name or a user has to be looked up first.
+type decision struct {
+	service.Decision
+	needUser bool           // ask again with the client's ident user
+	actions  *hosts.Actions // what hosts_options(5) wants done
+	admitted bool           // the client has a slot
+}
 
-	fd, errno := accept4(listening, &w.peer)
-	c.fd, c.from = fd, rawAddrPort(&w.peer)
-	var j judgement
-	if errno == 0 && c.def.terms != nil {
-		j = s.judge(w, &c, nil, nil)
+func (d *decision) pending() bool { return d.NeedName || d.needUser }
+
+// twists reports whether a command of hosts.deny takes the place of the
+// service for a client that is refused.
+func (d *decision) twists() bool {
+	return d.Reason == logline.ReasonLibwrap && d.actions != nil && d.actions.Twist != ""
+}
+
+// Reasons of refusal that no other package has, in xinetd's words where it
+// has any.
+const (
+	reasonProcessLimit = "process_limit"
+	reasonLookupLimit  = "lookup_limit"
+	reasonLooping      = "looping"
+)
+
+// accept accepts one connection. A slot is reserved for it.
+func (s *Server) accept(w *worker, t ticket) {
+	fd, errno := accept4(t.fd, &w.peer)
+	c := client{fd: fd, from: sockaddr.FromRaw(&w.peer), to: t.address.Addr, l: t.l, svc: t.svc, def: t.def}
+	var d decision
+	if errno == 0 && c.def.Policy != nil {
+		d = s.check(&w.scratch, &c, nil, nil)
 	}
 
 	s.mu.Lock()
-	l.busy--
-	if l.state == watching && !shortage(errno) {
-		s.watch(l) // the next client is another worker's, while this one forks
+	s.endAcceptLocked(t, errno)
+	if errno == 0 {
+		s.admitLocked(&c, &d, c.from.Addr())
 	}
-	s.closeIdle(l)
-	if errno != 0 {
-		c.svc.gate.Cancel()
-		s.resume(c.svc)
-		s.acceptError(l, errno)
-		s.mu.Unlock()
-		return
-	}
-	l.reported = false
-	s.enter(&c, &j, c.from.Addr())
 	s.mu.Unlock()
 
-	if dual {
+	if errno != 0 {
+		return
+	}
+	if t.mapsIPv4 {
 		// The program is to see an IPv4 client as one (ipv6(7); EADDRNOTAVAIL
 		// for a client that is not).
 		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_ADDRFORM, unix.AF_INET)
 	}
-	s.decided(w, &c, j)
+	s.dispatch(&w.scratch, &c, d)
 }
 
-// accept4 is accept4(2) without a trip through Go's scheduler: the socket
-// does not block.
+// accept4 is accept4(2) on a non-blocking socket, without telling the Go
+// scheduler of a call that cannot block.
 func accept4(fd int, peer *unix.RawSockaddrAny) (int, unix.Errno) {
 	size := uint32(unix.SizeofSockaddrAny)
 	peer.Addr.Family = unix.AF_UNSPEC
@@ -88,212 +100,234 @@ func accept4(fd int, peer *unix.RawSockaddrAny) (int, unix.Errno) {
 	}
 }
 
-// rawAddrPort reads what the kernel filled in. IPv4 comes out as IPv4.
-func rawAddrPort(raw *unix.RawSockaddrAny) netip.AddrPort {
-	switch raw.Addr.Family {
-	case unix.AF_INET:
-		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(raw))
-		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), netOrder(&sa.Port))
-	case unix.AF_INET6:
-		sa := (*unix.RawSockaddrInet6)(unsafe.Pointer(raw))
-		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), netOrder(&sa.Port))
+// endAcceptLocked gives the listener back: the next client is another
+// worker's, while this one forks. Where nobody was accepted, the reservation
+// is cancelled.
+func (s *Server) endAcceptLocked(t ticket, errno unix.Errno) {
+	l := t.l
+	if l.state == stateListening && !isShortage(errno) {
+		s.pollLocked(l)
 	}
-	return netip.AddrPort{}
+	s.endUseLocked(l)
+	switch {
+	case errno == 0:
+		l.reported = false
+		return
+	case isShortage(errno):
+		// The client stays in the queue, so the listener stays ready:
+		// polling it now would be a busy loop.
+		if !l.reported {
+			l.reported = true
+			s.log.Printf(syslog.Err, "%s: accept: %v; clients wait, retrying every second", t.def.Name, errno)
+		}
+		s.pauseLocked(l, pauseTime)
+	case errno == unix.EAGAIN || errno == unix.ECONNABORTED: // the client has disconnected
+	default:
+		// accept(2): a network error that was pending on the new connection.
+		s.debugf("%s: accept: %v", t.def.Name, errno)
+	}
+	t.svc.gate.Cancel()
+	s.unsaturateLocked(t.svc)
 }
 
-func netOrder(port *uint16) uint16 {
-	return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(port))[:])
-}
-
-// localAddrPort gives the address that a client came to.
-func (w *worker) localAddrPort(c *client) netip.AddrPort {
-	if !c.local.IsValid() {
-		c.local = w.ask(c)
-	}
-	return c.local
-}
-
-func (w *worker) ask(c *client) netip.AddrPort {
-	if !c.to.Addr().IsUnspecified() {
-		return c.to
-	}
-	var raw unix.RawSockaddrAny
-	size := uint32(unix.SizeofSockaddrAny)
-	if _, _, errno := unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(c.fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&size))); errno != 0 {
-		return c.to
-	}
-	return rawAddrPort(&raw)
-}
-
-// shortage tells of an error that is ours and not the client's.
-func shortage(errno unix.Errno) bool {
+// isShortage reports whether an error is the host's and not the client's.
+func isShortage(errno unix.Errno) bool {
 	return errno == unix.EMFILE || errno == unix.ENFILE || errno == unix.ENOBUFS || errno == unix.ENOMEM
 }
 
-// acceptError deals with a connection that could not be accepted. s.mu is
-// held.
-func (s *Server) acceptError(l *listener, errno unix.Errno) {
+// check decides about a client by its service's policy and hosts_access(5).
+// host and user are what is known of it, nil where that has not been looked
+// up. It waits for nothing.
+func (s *Server) check(sc *scratch, c *client, host *admit.Host, user *string) decision {
+	p := c.def.Policy
+	d := decision{Decision: p.Check(c.def.Name, c.from.Addr(), host, &s.load, time.Now(), s.now())}
+	if d.Reason == "" && !d.NeedName && p.Libwrap != "" && c.from.IsValid() && !s.o.Hosts.Empty() {
+		s.checkHosts(sc, c, &d, host, user)
+	}
+	return d
+}
+
+// admitLocked turns a client's reservation into a slot, or cancels it and
+// sets the reason. source is the address whose limits count; it may be
+// invalid.
+func (s *Server) admitLocked(c *client, d *decision, source netip.Addr) {
+	s.banLocked(c, d)
+	if d.Reason == "" || d.twists() { // a twist command runs in the service's place, and needs a slot as well
+		if reason, rule := s.enterLocked(c, source); reason != "" {
+			*d = decision{Decision: service.Decision{Reason: reason, Rule: rule}}
+		} else {
+			d.admitted = true
+			s.running++
+			s.statusChangedLocked()
+			return
+		}
+	}
+	c.svc.gate.Cancel()
+	s.unsaturateLocked(c.svc)
+	s.refusals++
+	s.statusChangedLocked()
+	if d.Reason == string(admit.CPS) {
+		s.suspendOverCPSLocked(c.svc)
+	}
+}
+
+// enterLocked returns why a client gets no slot, or "" where it has one now.
+func (s *Server) enterLocked(c *client, source netip.Addr) (reason, rule string) {
 	switch {
-	case shortage(errno):
-		// The client stays in the queue and the listener stays ready: to
-		// wait for it now would be to spin.
-		if !l.reported {
-			l.reported = true
-			s.log.Printf(syslog.Err, "%s: accept: %v; clients wait, tried again every second", l.svc.def.name, errno)
-		}
-		s.pause(l, time.Second)
-	case errno == unix.EAGAIN || errno == unix.ECONNABORTED: // the client has gone
+	case s.bans.Banned(c.from.Addr(), s.now()):
+		return logline.ReasonAddress, "sensor"
+	case s.o.MaxPrograms > 0 && s.running >= s.o.MaxPrograms:
+		return reasonProcessLimit, ""
+	}
+	return string(c.svc.gate.Enter(c.def.Limits, s.now(), source)), ""
+}
+
+// banLocked bans a client that came to a sensor.
+func (s *Server) banLocked(c *client, d *decision) {
+	p := c.def.Policy
+	if d.Reason == "" || !p.Sensor || p.DenyTime == 0 || !c.from.IsValid() || c.def.Type != config.Stream {
+		return
+	}
+	if s.bans.Add(c.from.Addr(), p.DenyTime, s.now()) {
+		s.bansMade.Add(1)
+	}
+	duration := ""
+	if p.DenyTime != config.Forever {
+		duration = " for " + p.DenyTime.String()
+	}
+	s.log.Printf(syslog.Crit, "%s: sensor: %v is banned from every service%s", c.def.Name, c.from.Addr(), duration)
+}
+
+// dispatch does what a decision says.
+func (s *Server) dispatch(sc *scratch, c *client, d decision) {
+	switch {
+	case d.pending() || d.actions != nil || d.Reason == "" && c.def.AsksUser():
+		s.startLookup(sc, *c, d)
+	case d.Reason != "":
+		s.reject(sc, c, d)
 	default:
-		// accept(2): errors of the network that came with the connection.
-		s.debugf("%s: accept: %v", l.svc.def.name, errno)
+		s.serve(sc, c, c.def.Image)
 	}
 }
 
-// refrain does what a verdict asks for before a client is accepted. A client
-// can have gone again: a service loops only if somebody is there. s.mu is
-// held.
-func (s *Server) refrain(l *listener, verdict admit.Verdict) {
-	switch verdict {
-	case admit.Full:
-		s.fill(l.svc)
-	case admit.Looping:
-		poll := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}
-		if n, err := unix.Poll(poll, 0); n > 0 || err != nil {
-			s.loop(l.svc)
-			return
-		}
+// serve sends the banners and has the client served: by an image of a
+// program, which is the service's but for hosts_options(5), or without one.
+func (s *Server) serve(sc *scratch, c *client, image *spawn.Image) {
+	var text []byte
+	if c.def.MuxPlus {
+		text = append(text, builtin.Accepted...)
 	}
-	if l.state == watching && l.events()&unix.EPOLLONESHOT != 0 {
-		s.watch(l)
+	if p := c.def.Policy; p != nil {
+		text = s.appendBanner(s.appendBanner(text, p.Banner), p.BannerSuccess)
 	}
-}
-
-// pause leaves a listener that is watched alone for a while. s.mu is held.
-func (s *Server) pause(l *listener, d time.Duration) {
-	if l.state != watching {
-		return // another worker has given it something else to do
-	}
-	s.turn(l, paused)
-	time.AfterFunc(d, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if l.state == paused {
-			s.turn(l, watching)
-		}
-	})
-}
-
-// fill stops accepting for a service whose instances are all running; its
-// clients wait in the accept queue. s.mu is held.
-func (s *Server) fill(svc *service) {
-	svc.full = true
-	for _, l := range svc.listeners {
-		if l.state == watching {
-			s.turn(l, full)
-		}
-	}
-}
-
-// spawn runs a program for a client: the service's, but for hosts.allow.
-func (s *Server) spawn(w *worker, c *client, image *spawn.Image) {
-	w.environment(c)
-	if err := s.start(w, c.def, c.fd, image, s.task(c)); err != nil {
-		if e, ok := err.(*spawn.StepError); ok && e.Temporary() && (c.def.terms == nil || !c.def.terms.noRetry) {
-			s.hold(c, image, e)
-			return
-		}
-		s.spawnFailed(w, c, err)
+	if len(text) > 0 {
+		waiting := *c // a copy, lest every client be allocated
+		s.sendBanner(sc, &waiting, text, image)
 		return
 	}
-	unix.Close(c.fd)
+	s.serveAfterBanner(sc, c, image)
 }
 
-// spawnFailed ends a client whose program cannot be run.
-func (s *Server) spawnFailed(w *worker, c *client, err error) {
-	s.mu.Lock()
-	s.release(c.svc, c.from)
-	s.mu.Unlock()
-	s.fail(w, c, err.Error(), "")
-	s.farewell(w, c.fd, nil)
+func (s *Server) serveAfterBanner(sc *scratch, c *client, image *spawn.Image) {
+	switch {
+	case c.def.Redirects():
+		s.startRedirect(c)
+	case image == nil:
+		s.serveBuiltin(sc, c)
+	default:
+		s.serveProgram(sc, c, image)
+	}
 }
 
-func (s *Server) task(c *client) task {
-	return task{svc: c.svc, def: c.def, from: c.from, since: s.now(), severity: c.severity}
+// reject logs why a client is refused, and ends its connection.
+func (s *Server) reject(sc *scratch, c *client, d decision) {
+	if d.Reason == string(admit.Paused) { // logged when the pause began
+		unix.Close(c.fd)
+		return
+	}
+	if s.wantsRejectedUser(c) {
+		s.startRejectedLookup(c, d)
+		return
+	}
+	s.logFail(sc, c, d.Reason, d.Rule)
+	s.closeRejected(sc, c)
 }
 
-// start forks and execs, and writes the START line.
-func (s *Server) start(w *worker, def *definition, fd int, image *spawn.Image, t task) error {
-	p, err := image.Start(fd, &w.scratch)
+// closeRejected sends the banner for refused clients and ends the connection.
+func (s *Server) closeRejected(sc *scratch, c *client) {
+	var text []byte
+	if c.def.Mux != "" {
+		text = append(text, builtin.Unknown...)
+	}
+	if p := c.def.Policy; p != nil {
+		text = s.appendBanner(s.appendBanner(text, p.Banner), p.BannerFail)
+	}
+	s.closeGracefully(sc, c.fd, text)
+}
+
+// maxBanner is how much of a banner file is sent, in bytes.
+const maxBanner = 64 << 10
+
+// appendBanner appends the text of a file. It is read for each client, as by
+// xinetd, so that a change counts at once.
+func (s *Server) appendBanner(b []byte, path string) []byte {
+	if path == "" {
+		return b
+	}
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	if err == nil {
+		defer unix.Close(fd)
+		var st unix.Stat_t
+		if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+			err = unix.EINVAL
+		}
+		n := 0
+		if err == nil {
+			text := make([]byte, min(st.Size, maxBanner))
+			n, err = unix.Read(fd, text)
+			b = append(b, text[:max(n, 0)]...)
+		}
+	}
 	if err != nil {
-		return err
+		s.warnOnce("banner " + path + ": " + err.Error())
 	}
-	if def.success&startParts != 0 {
-		w.startLine(def, p.PID, t.from)
-		def.log.log.Tell(cmp.Or(t.severity, def.log.success), w.line, t.fields(p.PID))
-	}
-	s.limitTime(p.PID, &t)
-	s.children.Add(p, t)
-	return nil
+	return b
 }
 
-// How often a client's program is tried to be started while the host is
-// short of processes or memory, and how long apart.
-const (
-	holdTries = 5
-	holdPause = time.Second
-)
-
-// hold keeps a client whose program could not be started for want of
-// processes or memory, and tries again. Its listener rests so long, so that
-// the clients behind it wait in the queue.
-func (s *Server) hold(c *client, image *spawn.Image, why *spawn.StepError) {
-	s.log.Printf(syslog.Warning, "%s: %v; the client waits, tried again every second", c.def.name, why)
-	s.mu.Lock()
-	s.pause(c.l, holdPause)
-	s.mu.Unlock()
-	held := *c
-	tries := 1
-	var retry func()
-	retry = func() {
-		w := &worker{server: s}
-		w.environment(&held)
-		err := s.start(w, held.def, held.fd, image, s.task(&held))
-		e, ok := err.(*spawn.StepError)
-		switch {
-		case err == nil:
-			unix.Close(held.fd)
-		case ok && e.Temporary() && tries < holdTries:
-			tries++
-			time.AfterFunc(holdPause, retry)
-		default:
-			s.spawnFailed(w, &held, err)
-		}
-	}
-	time.AfterFunc(holdPause, retry)
-}
-
-// environment writes the variables that tell a program of its client: those
-// of xinetd (REMOTE_HOST), systemd (REMOTE_ADDR, REMOTE_PORT) and
-// tcpserver(1) (PROTO, TCP...).
-func (w *worker) environment(c *client) {
-	e := &w.scratch
-	e.Reset()
-	for _, v := range c.env {
-		name, value, _ := strings.Cut(v, "=")
-		e.Done(append(e.Var(name), value...))
-	}
-	if !c.from.IsValid() {
+// logFail writes a FAIL line.
+func (s *Server) logFail(sc *scratch, c *client, reason, rule string) {
+	if c.def.OnFailure == 0 {
 		return
 	}
-	local := w.localAddrPort(c)
-	address := func(name string, a netip.Addr) { e.Done(a.AppendTo(e.Var(name))) }
-	port := func(name string, p uint16) { e.Done(appendInt(e.Var(name), int(p))) }
-	address("REMOTE_HOST", c.from.Addr())
-	address("REMOTE_ADDR", c.from.Addr())
-	port("REMOTE_PORT", c.from.Port())
-	e.Done(append(e.Var("PROTO"), "TCP"...))
-	address("TCPREMOTEIP", c.from.Addr())
-	port("TCPREMOTEPORT", c.from.Port())
-	address("TCPLOCALIP", local.Addr())
-	port("TCPLOCALPORT", local.Port())
+	sc.line = logline.Fail(sc.line[:0], c.def.Name, c.def.OnFailure, reason, rule, c.from)
+	c.def.Log.Logger.Log(cmp.Or(c.severity, c.def.Log.Failure), sc.line, c.fields())
+}
+
+// logStart writes a START line; a client without a program has pid 0.
+func (sc *scratch) logStart(def *service.Definition, pid int, from netip.AddrPort, severity syslog.Priority) {
+	if !logline.HasStart(def.OnSuccess) {
+		return
+	}
+	sc.line = logline.Start(sc.line[:0], def.Name, def.OnSuccess, pid, from)
+	def.Log.Logger.Log(cmp.Or(severity, def.Log.Success), sc.line, syslog.Fields{Service: def.Name, Client: from.Addr(), PID: pid})
+}
+
+func (c *client) fields() syslog.Fields {
+	return syslog.Fields{Service: c.def.Name, Client: c.from.Addr()}
+}
+
+// localAddr returns the address that the client connected to.
+func (c *client) localAddr() netip.AddrPort {
+	if c.local.IsValid() {
+		return c.local
+	}
+	c.local = c.to
+	if c.to.Addr().IsUnspecified() {
+		var raw unix.RawSockaddrAny
+		size := uint32(unix.SizeofSockaddrAny)
+		if _, _, errno := unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(c.fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&size))); errno == 0 {
+			c.local = sockaddr.FromRaw(&raw)
+		}
+	}
+	return c.local
 }

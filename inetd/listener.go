@@ -6,169 +6,253 @@ import (
 	"golang.org/x/sys/unix"
 
 	"goinetd/config"
+	"goinetd/inetd/admit"
+	"goinetd/inetd/service"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/syslog"
 )
 
-// A listener is a listening socket, or a UDP one, of a service. Another
-// service may take it over at a reload; what is queued in it is kept.
+// A listener is a listening socket, or a UDP one, of a service. At a reload
+// another service may take it over; clients in its queue are kept. It is
+// guarded by Server.mu.
 type listener struct {
-	place
-	svc      *service
-	fd       int // -1: not open
-	state    state
-	file     socket.Identity // of a Unix socket
-	busy     int             // workers that use fd just now, without the lock
-	watched  bool            // fd is in the epoll set
-	orphan   bool            // lent, and no service wants it any more
-	reported bool            // why it is not open, or short of descriptors, has been logged
-	failures int             // starts of a wait service that failed in a row
-	loan     uint64          // which program has it, while it is lent
-	kept     string          // the name by which the manager has a copy; empty: it has none
+	*service.Address            // does not change; another one has the same Key
+	inherited        *inherited // the service manager's socket; nil: it is ours
+	svc              *activeService
 
-	nonblocking bool
+	state       state
+	fd          int             // -1: not open
+	file        socket.Identity // of a Unix socket that we opened
+	storeName   string          // of the service manager's copy; empty: it has none
+	polled      bool            // fd is in the epoll set
+	nonblocking bool            // O_NONBLOCK is set, as accept wants it
+
+	users    int    // of fd without the lock: workers in accept4 or a fork
+	handOff  uint64 // which hand-off it is in stateHandedOff for
+	orphaned bool   // handed off, and no service wants it any more
+	reported bool   // why it is not open, or cannot accept, has been logged
+	failures int    // starts of a wait service that failed in a row
 }
 
-// A state is what a listener is doing. Only turn changes it.
+// A state is what a listener does. Only setStateLocked changes it.
 type state int
 
 const (
-	opening  state = iota // not open: the port is taken, or the address is not up
-	watching              // waiting for clients
-	lent                  // a wait service's program has it
-	full                  // clients queue until an instance ends
-	resting               // the service looped
-	paused                // the host is short of something; tried again in a second
-	closed
+	stateOpening   state = iota // not open: the port is in use, or the address is not up
+	stateListening              // waits for clients
+	stateHandedOff              // the program of a wait service has the socket
+	stateFull                   // clients queue until an instance ends
+	stateSuspended              // the service looped, or exceeded its cps
+	statePaused                 // the host is short of something; resumed in a second
+	stateClosed                 // for good
 )
 
 func (st state) String() string {
-	return [...]string{"opening", "listening", "lent to its program", "full", "resting", "paused", "closed"}[st]
+	return [...]string{"opening", "listening", "handed off", "full", "suspended", "paused", "closed"}[st]
 }
 
-// turn moves a listener to a state and makes the sockets follow. s.mu is
-// held.
-func (s *Server) turn(l *listener, to state) {
-	if l.state == to || l.state == closed {
+// setStateLocked changes a listener's state, and its socket with it: in
+// stateListening alone it is polled; in stateClosed and stateSuspended it is
+// closed, but for a socket of the service manager's, which we could not get
+// back. A closed listener stays closed.
+func (s *Server) setStateLocked(l *listener, to state) {
+	if l.state == to || l.state == stateClosed {
 		return
 	}
-	s.debugf("%s: %s: %s -> %s", l.svc.def.name, l.Address, l.state, to)
+	s.debugf("%s: %s: %s -> %s", l.svc.def.Name, l.Address, l.state, to)
 	l.state = to
-	if to == watching {
-		s.watch(l)
+	if to == stateListening {
+		s.pollLocked(l)
 		return
 	}
-	if l.watched {
-		s.poll.leave(l.fd)
-		l.watched = false
+	if l.polled {
+		s.poll.Remove(l.fd)
+		l.polled = false
 	}
-	if to == closed || to == resting && l.inherited == nil {
+	if to == stateClosed || to == stateSuspended && l.inherited == nil {
 		l.file.Remove(l.Path)
-		s.closeIdle(l)
+		s.closeUnusedLocked(l)
 	}
-	if to == closed {
-		delete(s.listeners, l.Key())
-		if l.inherited != nil {
-			l.inherited.listener = nil // systemd's stay open for another reload
-		}
+	if to == stateClosed {
+		s.sockets.remove(l)
 	}
 }
 
-// closeIdle closes the socket of a listener that is closed or resting, once
-// no worker uses it. Whoever ends a use calls it.
-func (s *Server) closeIdle(l *listener) {
-	if l.fd >= 0 && l.busy == 0 && (l.state == closed || l.state == resting) && l.inherited == nil {
-		s.forget(l)
+// endUseLocked ends a use of the listener's descriptor without the lock.
+func (s *Server) endUseLocked(l *listener) {
+	l.users--
+	s.closeUnusedLocked(l)
+}
+
+// closeUnusedLocked closes the socket of a listener that is closed or
+// suspended once no worker uses it.
+func (s *Server) closeUnusedLocked(l *listener) {
+	if l.fd >= 0 && l.users == 0 && (l.state == stateClosed || l.state == stateSuspended) && l.inherited == nil {
+		s.unstoreLocked(l)
 		unix.Close(l.fd)
 		l.fd = -1
 	}
 }
 
-// watch puts a listener into the epoll set, or arms it anew.
-func (s *Server) watch(l *listener) {
+// pollLocked puts a listener's socket into the epoll set, or arms it again.
+func (s *Server) pollLocked(l *listener) {
 	events := l.events()
-	if l.watched {
-		s.poll.arm(l.fd, events)
+	if l.polled {
+		s.poll.Modify(l.fd, events)
 		return
 	}
-	if l.svc.def.accepts() && !l.nonblocking { // accept is to return when another worker was quicker
+	if l.svc.def.Accepts() && !l.nonblocking { // accept4 returns when another worker was quicker
 		l.nonblocking = socket.SetNonblock(l.fd, true) == nil
 	}
-	if l.builtinDatagrams() && l.Network == "udp" {
-		socket.TellDestination(l.fd, !l.Addr.Addr().Is4())
+	if l.servesDatagrams() && l.Network == "udp" {
+		socket.EnablePktinfo(l.fd, !l.Addr.Addr().Is4())
 	}
-	if err := s.poll.enter(l.fd, l, events); err != nil { // ENOMEM, or max_user_watches of epoll(7)
-		s.log.Printf(syslog.Err, "%s: epoll: %v; tried again in a second", l.svc.def.name, err)
-		s.poll.leave(l.fd)
-		s.pause(l, time.Second)
+	if err := s.poll.Add(l.fd, l, events); err != nil { // ENOMEM, or max_user_watches of epoll(7)
+		s.log.Printf(syslog.Err, "%s: epoll_ctl: %v; retrying in %v", l.svc.def.Name, err, pauseTime)
+		s.poll.Remove(l.fd)
+		s.pauseLocked(l, pauseTime)
 		return
 	}
-	l.watched = true
+	l.polled = true
 }
 
-// events is what epoll is to tell of a listener: one event, to one worker.
-// That arms the listener again when it has accepted; one client would wake
-// every worker of the host else. A program of a nowait UDP service shares the
-// socket with us, so there only a new datagram is an event.
+// events returns what epoll is to wait for. EPOLLONESHOT makes it one event
+// for one worker, where a client would wake every worker else; accept arms
+// the listener again. The programs of a nowait UDP service share the socket
+// with us, so there each new datagram is an event.
 func (l *listener) events() uint32 {
-	if !l.svc.def.wait && !l.builtinDatagrams() && !socket.Accepts(l.Type) {
+	if !l.svc.def.Wait && !l.servesDatagrams() && !socket.Accepts(l.Type) {
 		return unix.EPOLLIN | unix.EPOLLET
 	}
 	return unix.EPOLLIN | unix.EPOLLONESHOT
 }
 
-func (l *listener) builtinDatagrams() bool {
-	return l.svc.def.internal != "" && l.Type == config.Dgram
+// servesDatagrams reports whether inetd itself replies to datagrams here.
+func (l *listener) servesDatagrams() bool {
+	return l.svc.def.Builtin != nil && l.Type == config.Dgram
 }
 
-// dualInherited tells of a socket of systemd's that takes IPv4 clients in
-// IPv6's clothes although the service did not ask for that.
-func (l *listener) dualInherited() bool {
-	return l.inherited != nil && l.inherited.Dual && !l.mapped
+// mapsIPv4 reports whether this is a socket of the service manager's on which
+// IPv4 clients appear as IPv6, although the service does not want that.
+func (l *listener) mapsIPv4() bool {
+	return l.inherited != nil && l.inherited.Dual && !l.MappedAsIPv6
 }
 
-// resume lets the listeners of a service that was full go on. s.mu is held.
-func (s *Server) resume(svc *service) {
-	if !svc.full {
-		return
+// A ticket is what a worker takes from a listener under the lock, to go on
+// without it. l.users counts it.
+type ticket struct {
+	l        *listener
+	fd       int
+	address  *service.Address
+	svc      *activeService
+	def      *service.Definition
+	mapsIPv4 bool
+	handOff  uint64 // 0: the socket is shared
+}
+
+// ready deals with an event of the socket.
+func (l *listener) ready(w *worker) {
+	s := w.server
+	s.mu.Lock()
+	t, ok := s.takeTicketLocked(l)
+	s.mu.Unlock()
+	switch {
+	case !ok:
+	case t.def.Accepts():
+		s.accept(w, t)
+	case t.def.Builtin != nil:
+		s.replyToDatagrams(w, t)
+	default:
+		s.handOffSocket(&w.scratch, t)
 	}
-	svc.full = false
+}
+
+// takeTicketLocked takes a ticket, if the listener is listening and the
+// service has a slot. A builtin on UDP needs none.
+func (s *Server) takeTicketLocked(l *listener) (t ticket, ok bool) {
+	if l.state != stateListening {
+		return t, false
+	}
+	def := l.svc.def
+	t = ticket{l: l, fd: l.fd, address: l.Address, svc: l.svc, def: def, mapsIPv4: l.mapsIPv4()}
+	switch {
+	case l.servesDatagrams():
+	case def.Accepts():
+		if ok := s.reserveLocked(l); !ok {
+			return t, false
+		}
+	default:
+		if t.handOff, ok = s.beginHandOffLocked(l); !ok {
+			return t, false
+		}
+	}
+	l.users++
+	return t, true
+}
+
+// reserveLocked reserves a slot for one more client. Where there is none, it
+// does what the verdict asks for: saturates the service, or suspends it.
+func (s *Server) reserveLocked(l *listener) bool {
+	switch l.svc.gate.Reserve(l.svc.def.Limits, s.now()) {
+	case admit.Granted:
+		return true
+	case admit.Full:
+		s.saturateLocked(l.svc)
+	case admit.Looping:
+		// The client that woke us may have disconnected: a service loops only
+		// if somebody is there.
+		poll := []unix.PollFd{{Fd: int32(l.fd), Events: unix.POLLIN}}
+		if n, err := unix.Poll(poll, 0); n > 0 || err != nil {
+			s.suspendLoopingLocked(l.svc)
+			return false
+		}
+	}
+	if l.state == stateListening && l.events()&unix.EPOLLONESHOT != 0 {
+		s.pollLocked(l)
+	}
+	return false
+}
+
+// saturateLocked stops accepting for a service whose instances all run. Its
+// clients wait in the accept queue.
+func (s *Server) saturateLocked(svc *activeService) {
+	svc.saturated = true
 	for _, l := range svc.listeners {
-		if l.state == full {
-			s.turn(l, watching)
+		if l.state == stateListening {
+			s.setStateLocked(l, stateFull)
 		}
 	}
 }
 
-// ready is what a listener's event comes to.
-func (l *listener) ready(w *worker) {
-	s := w.server
-	s.mu.Lock()
-	if l.state != watching {
-		s.mu.Unlock()
+// unsaturateLocked accepts again, now that an instance has ended or a
+// reservation was cancelled.
+func (s *Server) unsaturateLocked(svc *activeService) {
+	if !svc.saturated {
 		return
 	}
-	switch {
-	case l.builtinDatagrams():
-		s.answer(w, l)
-	case l.svc.def.accepts():
-		s.accept(w, l)
-	default:
-		s.lend(w, l)
+	svc.saturated = false
+	for _, l := range svc.listeners {
+		if l.state == stateFull {
+			s.setStateLocked(l, stateListening)
+		}
 	}
 }
 
-// answer serves a UDP socket of our own. It is entered with s.mu held.
-func (s *Server) answer(w *worker, l *listener) {
-	l.busy++
-	fd, def := l.fd, l.svc.def
-	s.mu.Unlock()
-	w.datagrams.Serve(fd, def.internal, s.refusesDatagram(w, l, def))
-	s.mu.Lock()
-	l.busy--
-	if l.state == watching {
-		s.watch(l)
+// pauseTime is how long a listener is paused when the host is short of
+// something.
+const pauseTime = time.Second
+
+// pauseLocked stops polling a listener for a while.
+func (s *Server) pauseLocked(l *listener, d time.Duration) {
+	if l.state != stateListening {
+		return // another worker has changed it since
 	}
-	s.closeIdle(l)
-	s.mu.Unlock()
+	s.setStateLocked(l, statePaused)
+	time.AfterFunc(d, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if l.state == statePaused {
+			s.setStateLocked(l, stateListening)
+		}
+	})
 }

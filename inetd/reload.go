@@ -2,77 +2,130 @@ package inetd
 
 import (
 	"fmt"
-	"net/netip"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 
 	"goinetd/config"
 	"goinetd/inetd/builtin"
+	"goinetd/inetd/service"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/syslog"
 )
 
-// Apply makes the server serve what a configuration says, at start and at
-// every reload, and gives all problems: those it was given and those it
-// found. It reports them, too.
+// A registry has the services that are served. It is guarded by Server.mu.
+type registry struct {
+	byKey map[string]*activeService // by config.Service.Key
+	byMux map[string]*activeService // behind tcpmux, by name in lower case
+}
+
+func newRegistry() registry {
+	return registry{map[string]*activeService{}, map[string]*activeService{}}
+}
+
+func (r *registry) len() int { return len(r.byKey) }
+
+// keys returns the keys in order.
+func (r *registry) keys() []string { return slices.Sorted(maps.Keys(r.byKey)) }
+
+// muxNames returns the names behind tcpmux in order.
+func (r *registry) muxNames() []string {
+	var names []string
+	for _, svc := range r.byMux {
+		names = append(names, svc.def.Mux)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (r *registry) remove(svc *activeService) {
+	if r.byKey[svc.def.Key] == svc {
+		delete(r.byKey, svc.def.Key)
+	}
+}
+
+// replace takes the services of a new configuration, and returns how many of
+// their keys are new and how many are gone.
+func (r *registry) replace(next map[string]*activeService) (added, removed int) {
+	for key := range next {
+		if r.byKey[key] == nil {
+			added++
+		}
+	}
+	removed = len(r.byKey) + added - len(next)
+	r.byKey = next
+	return added, removed
+}
+
+// indexMux makes byMux anew.
+func (r *registry) indexMux() {
+	clear(r.byMux)
+	for _, svc := range r.byKey {
+		if svc.def.Mux != "" {
+			r.byMux[strings.ToLower(svc.def.Mux)] = svc
+		}
+	}
+}
+
+// Apply serves what a configuration says, at the start and at every reload.
+// It logs all problems, those that it is given and those that it finds, and
+// returns them.
 //
-// Sockets that are wanted before and after stay as they are, with the
-// clients that queue in them. Programs that run go on. While anything in the
-// configuration is wrong, no service is taken away: one whose line is broken
-// keeps running under its old definition.
+// Sockets that are wanted before and after stay open, with the clients in
+// their queues. Running programs are not touched. While the configuration has
+// errors no service is removed: one whose definition is broken keeps running
+// under its old one.
 func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []config.Problem {
-	defs, found := s.defineAll(confs)
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	defs, found := s.define(confs)
 	problems = append(problems, found...)
-	keep := config.Errors(problems)
 	for _, p := range problems {
 		s.Report(p)
 	}
+	deleted := s.deletedFiles()
 
 	s.mu.Lock()
-	for _, svc := range s.services {
-		if back := s.rested(svc); back != "" {
-			s.log.Printf(syslog.Notice, "%s", back)
+	for _, svc := range s.services.byKey {
+		if line := s.resumeLocked(svc); line != "" {
+			s.log.Printf(syslog.Notice, "%s", line)
 		}
 	}
-	before := s.services
-	s.services = s.succeed(defs, keep)
-	claimed, clashes := s.claim(defs)
-	for _, l := range s.listeners {
-		if !claimed[l] {
-			s.remove(l)
-		}
-	}
-	s.publish()
+	next := s.assignLocked(defs, config.Errors(problems))
+	added, removed := s.services.replace(next)
+	conflicts := s.claimListenersLocked(defs, deleted)
+	s.services.indexMux()
+	s.publishPortsLocked()
 	clear(s.warned)
-	s.renewLogs()
-	added, gone, now := difference(before, s.services)
+	s.renewLogFilesLocked()
+	total := s.services.len()
 	s.mu.Unlock()
 
-	for _, p := range clashes {
+	for _, p := range conflicts {
 		s.Report(p)
 	}
-	problems = append(append(problems, clashes...), s.openAll()...)
-	s.log.Printf(syslog.Notice, "configuration read: %d services (%d new, %d removed)", now, added, gone)
+	problems = append(append(problems, conflicts...), s.openListeners()...)
+	s.log.Printf(syslog.Notice, "configuration read: %s (%d new, %d removed)", count(total, "service"), added, removed)
 	return problems
 }
 
-// defineAll makes definitions, and problems of what cannot be defined.
-func (s *Server) defineAll(confs []*config.Service) (defs []*definition, problems []config.Problem) {
-	r := s.definer()
-	r.lookUp(confs)
+// define makes the definitions, and the problems of services that have none.
+func (s *Server) define(confs []*config.Service) (defs []*service.Definition, problems []config.Problem) {
+	b := service.NewBuilder(service.Options{Root: s.root, Session: s.o.Session, Env: s.env, Environ: s.o.Environ, WholeEnviron: s.o.WholeEnviron,
+		Backlog: s.o.Backlog, Log: s.log, LogFile: s.logFile}, confs)
 	others, mux, muxed := false, false, (*config.Service)(nil)
 	for _, conf := range confs {
-		d, p := r.define(conf)
-		if p != nil {
-			problems = append(problems, *p)
+		d, found := b.Build(conf)
+		problems = append(problems, found...)
+		if d == nil {
 			continue
 		}
 		defs = append(defs, d)
-		problems = append(problems, warnings(conf)...)
-		others = others || d.image != nil && !r.ourselves(conf.User)
-		if t := d.terms; t != nil && t.access.Named() && conf.SocketType == config.Dgram && !conf.Wait {
-			problems = append(problems, conf.Problem(config.Warning, "write addresses", "%s: names in address lists are not looked up for datagrams that no program waits for: whoever they decide about is refused", conf.ID))
+		others = others || d.Image != nil && !b.IsOwnUser(conf.User)
+		if p := d.Policy; p != nil && p.Access.HasNames() && conf.SocketType == config.Dgram && !conf.Wait {
+			problems = append(problems, conf.Problem(config.Warning, "write addresses",
+				"%s: host names in address lists are not looked up for datagrams of a nowait service: clients that depend on one are refused", conf.ID))
 		}
 		mux = mux || conf.Internal == "tcpmux"
 		if conf.Mux != "" {
@@ -90,54 +143,57 @@ func (s *Server) defineAll(confs []*config.Service) (defs []*definition, problem
 	return defs, problems
 }
 
-func (r *definer) ourselves(user string) bool {
-	a, err := r.accounts.Lookup(user, "")
-	return err == nil && int(a.UID) == os.Geteuid()
-}
-
-// succeed gives each definition its service: the one of that key, else one
-// that has its socket and is not defined any more, else a new one. With
-// keep, services that are not defined any more stay.
-func (s *Server) succeed(defs []*definition, keep bool) map[string]*service {
-	defined := map[string]bool{}
+// assignLocked assigns an active service to each definition: the one of its
+// key, else one that has its socket and is not configured any more, else a
+// new one. With keep, services that are not configured any more stay.
+func (s *Server) assignLocked(defs []*service.Definition, keep bool) map[string]*activeService {
+	configured := map[string]bool{}
 	for _, d := range defs {
-		defined[d.key] = true
+		configured[d.Key] = true
 	}
-	next := map[string]*service{}
-	inherits := map[*service]bool{}
+	next := map[string]*activeService{}
+	taken := map[*activeService]bool{}
 	for _, d := range defs {
-		svc := s.services[d.key]
-		for _, p := range d.places {
-			if l := s.listeners[p.Key()]; svc == nil && l != nil && !defined[l.svc.def.key] && !inherits[l.svc] {
+		svc := s.services.byKey[d.Key]
+		for i := range d.Addresses {
+			if svc != nil {
+				break
+			}
+			if l := s.sockets.get(d.Addresses[i].Key()); l != nil && !configured[l.svc.def.Key] && !taken[l.svc] {
 				svc = l.svc
 			}
 		}
 		if svc == nil {
-			svc = &service{}
+			svc = &activeService{}
 		}
-		inherits[svc] = true
+		taken[svc] = true
 		svc.def = d
-		next[d.key] = svc
+		next[d.Key] = svc
 	}
-	if keep {
-		for key, svc := range s.services {
-			if next[key] == nil && !inherits[svc] {
-				next[key] = svc
-				s.log.Printf(syslog.Warning, "%s is not in the configuration any more, and goes on while that has errors", svc.def.name)
-			}
+	if !keep {
+		return next
+	}
+	for key, svc := range s.services.byKey {
+		if next[key] == nil && !taken[svc] {
+			next[key] = svc
+			s.log.Printf(syslog.Warning, "%s: invalid or missing in the configuration; keeps its previous settings until the errors are fixed", svc.def.Name)
 		}
 	}
 	return next
 }
 
-// claim gives each service the listeners of its places, in the order of the
-// configuration. What a place has already is kept; what is new is to be
-// opened. A service that goes on as it was keeps what it has before all
-// others. s.mu is held.
-func (s *Server) claim(defs []*definition) (claimed map[*listener]bool, clashes []config.Problem) {
-	claimed = map[*listener]bool{}
-	for _, svc := range s.services {
-		if svc.def.places != nil {
+// claimListenersLocked gives each service the listeners of its addresses, in
+// the order of the configuration, and closes those that nobody claims. A
+// service that keeps its old definition keeps its listeners before all
+// others. It returns the addresses that two services want.
+func (s *Server) claimListenersLocked(defs []*service.Definition, deleted map[*listener]bool) (conflicts []config.Problem) {
+	claimed := map[*listener]bool{}
+	renewed := map[*service.Definition]bool{}
+	for _, d := range defs {
+		renewed[d] = true
+	}
+	for _, svc := range s.services.byKey {
+		if renewed[svc.def] {
 			continue
 		}
 		svc.listeners = slices.DeleteFunc(svc.listeners, func(l *listener) bool { return l.svc != svc })
@@ -146,103 +202,125 @@ func (s *Server) claim(defs []*definition) (claimed map[*listener]bool, clashes 
 		}
 	}
 	for _, d := range defs {
-		if svc := s.services[d.key]; svc != nil && svc.def == d {
-			clashes = append(clashes, s.occupy(svc, claimed)...)
+		if svc := s.services.byKey[d.Key]; svc != nil && svc.def == d {
+			conflicts = append(conflicts, s.claimForLocked(svc, claimed, deleted)...)
 		}
 	}
-	for _, svc := range s.services {
+	for _, svc := range s.services.byKey {
 		for _, l := range svc.listeners {
-			s.adapt(l)
+			s.adaptLocked(l)
 		}
-		svc.full = true // whatever the limits were: look again
-		s.resume(svc)
+		svc.saturated = true // whatever the limits were, look again
+		s.unsaturateLocked(svc)
 	}
-	return claimed, clashes
+	for _, l := range s.sockets.all() {
+		if !claimed[l] {
+			s.unclaimLocked(l)
+		}
+	}
+	return conflicts
 }
 
-// occupy makes or takes over the listeners of a service's places. The first
-// of two services that want the same has it.
-func (s *Server) occupy(svc *service, claimed map[*listener]bool) (clashes []config.Problem) {
-	wanted := len(svc.def.places)
+// claimForLocked claims the listeners of one service's addresses; what is
+// missing is opened later. Of two services that want an address the first has
+// it.
+func (s *Server) claimForLocked(svc *activeService, claimed, deleted map[*listener]bool) (conflicts []config.Problem) {
 	svc.listeners = nil
-	places, missing := s.placed(svc.def)
+	places, missing := s.sockets.place(svc.def)
 	for _, name := range missing {
-		clashes = append(clashes, svc.def.problem(config.Error, "give a socket unit FileDescriptorName="+name+", and have it start us",
-			"%s: systemd handed over no %s socket of the name %q", svc.def.name, svc.def.kind, name))
+		conflicts = append(conflicts, svc.def.Problem(config.Error, "add FileDescriptorName="+name+" to a socket unit that starts inetd",
+			"%s: the service manager passed no %s socket named %q", svc.def.Name, svc.def.Type, name))
 	}
 	for _, p := range places {
-		l := s.listeners[p.Key()]
+		l := s.sockets.get(p.Key())
 		if claimed[l] {
-			clashes = append(clashes, svc.def.problem(config.Warning, "give one of them another address or port", "%s: %s serves %s already",
-				svc.def.name, l.svc.def.name, p.Address))
+			conflicts = append(conflicts, svc.def.Problem(config.Warning, "give one of them another address or port", "%s: %s serves %s already",
+				svc.def.Name, l.svc.def.Name, p.Address))
 			continue
 		}
-		if l != nil && l.lost() {
-			s.log.Printf(syslog.Warning, "%s: %s was removed behind our back: opened anew", l.svc.def.name, l.Path)
-			s.turn(l, closed)
+		if l != nil && deleted[l] {
+			s.log.Printf(syslog.Warning, "%s: %s was deleted: opened again", l.svc.def.Name, l.Path)
+			s.setStateLocked(l, stateClosed)
 			l = nil
 		}
 		if l == nil {
-			l = &listener{fd: -1}
-			s.listeners[p.Key()] = l
+			l = s.sockets.add(p.Address, svc)
 		}
-		l.place, l.svc, l.orphan = p, svc, false
+		l.Address, l.inherited, l.svc, l.orphaned = p.Address, p.in, svc, false
 		svc.listeners = append(svc.listeners, l)
 		claimed[l] = true
 	}
-	svc.def.places = nil
-	if len(svc.listeners) == 0 && wanted > 0 {
-		delete(s.services, svc.def.key)
+	if len(svc.listeners) == 0 && len(svc.def.Addresses) > 0 {
+		s.services.remove(svc)
 	}
-	return clashes
+	return conflicts
 }
 
-// lost tells of a Unix socket whose file is gone: nobody can reach it.
-func (l *listener) lost() bool {
-	return l.Network == "unix" && l.inherited == nil && l.fd >= 0 && l.state != lent && socket.Identify(l.Path) != l.file
+// deletedFiles returns the listeners on Unix sockets whose files are gone:
+// nobody can connect to them. Only s.changing is held, because a file system
+// may not answer.
+func (s *Server) deletedFiles() map[*listener]bool {
+	type file struct {
+		l    *listener
+		path string
+		id   socket.Identity
+	}
+	var files []file
+	s.mu.Lock()
+	for _, l := range s.sockets.all() {
+		if l.Network == "unix" && l.inherited == nil && l.fd >= 0 && l.state != stateHandedOff {
+			files = append(files, file{l, l.Path, l.file})
+		}
+	}
+	s.mu.Unlock()
+	deleted := map[*listener]bool{}
+	for _, f := range files {
+		if socket.Identify(f.path) != f.id {
+			deleted[f.l] = true
+		}
+	}
+	return deleted
 }
 
-// adapt makes a socket that is kept fit its new definition. s.mu is held.
-func (s *Server) adapt(l *listener) {
-	if l.state == watching { // what is waited for may be another
-		s.turn(l, paused)
-		s.turn(l, watching)
+// adaptLocked makes an open socket fit its new definition.
+func (s *Server) adaptLocked(l *listener) {
+	if l.state == stateListening { // what is polled for may be another
+		s.setStateLocked(l, statePaused)
+		s.setStateLocked(l, stateListening)
 	}
 	if l.fd < 0 {
 		return
 	}
-	socket.Adjust(l.fd, l.Address, *l.svc.def.open)
+	o := *l.svc.def.Socket
+	socket.Adjust(l.fd, l.Address.Address, o)
 	if l.Network == "unix" && l.inherited == nil {
-		if err := l.file.Permit(l.Path, *l.svc.def.open); err != nil {
-			s.log.Printf(syslog.Warning, "%s: %v", l.svc.def.name, err)
+		if err := l.file.Permit(l.Path, o); err != nil {
+			s.log.Printf(syslog.Warning, "%s: %v", l.svc.def.Name, err)
 		}
 	}
 }
 
-// remove takes a listener away that no service wants. One that a program has
-// stays until that ends: our copy keeps the address from being lost to a
-// service that comes back with the next reload.
-func (s *Server) remove(l *listener) {
-	if l.state == lent {
-		l.orphan = true
+// unclaimLocked closes a listener that no service wants. One that a program
+// has is closed when that ends: until then our copy keeps the address for a
+// service that the next reload brings back.
+func (s *Server) unclaimLocked(l *listener) {
+	if l.state == stateHandedOff {
+		l.orphaned = true
 		return
 	}
-	s.turn(l, closed)
+	s.setStateLocked(l, stateClosed)
 }
 
-// publish makes what is looked up by others than reloads. s.mu is held.
-func (s *Server) publish() {
-	clear(s.mux)
+// publishPortsLocked makes the set of source ports that UDP services of ours
+// do not answer: those of the well-known ones, and our own.
+func (s *Server) publishPortsLocked() {
 	ports := map[uint16]bool{}
-	for _, port := range builtin.LoopPorts {
+	for _, port := range builtin.LoopPorts() {
 		ports[port] = true
 	}
-	for _, svc := range s.services {
-		if svc.def.mux != "" {
-			s.mux[strings.ToLower(svc.def.mux)] = svc
-		}
+	for _, svc := range s.services.byKey {
 		for _, l := range svc.listeners {
-			if l.builtinDatagrams() && svc.def.internal != "discard" {
+			if l.servesDatagrams() && svc.def.Builtin.RepliesToDatagrams() {
 				ports[l.Addr.Port()] = true
 			}
 		}
@@ -250,19 +328,34 @@ func (s *Server) publish() {
 	s.udpPorts.Store(&ports)
 }
 
-// refusesSource tells whether a datagram from the port is not to be answered.
-func (s *Server) refusesSource(from netip.AddrPort) bool { return (*s.udpPorts.Load())[from.Port()] }
+// logFile returns the log in a file, which all services that name it share.
+func (s *Server) logFile(t config.LogType) *syslog.Logger {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := fmt.Sprint(t)
+	f := s.logFiles[key]
+	if f == nil {
+		f = syslog.NewFile("", t.Path, syslog.Limits{Soft: t.Soft, Hard: t.Hard, Warn: func(text string) {
+			s.log.Printf(syslog.Crit, "%s", text)
+		}})
+		s.logFiles[key] = f
+	}
+	return f.Logger
+}
 
-func difference(before, after map[string]*service) (added, gone, now int) {
-	for key := range after {
-		if before[key] == nil {
-			added++
-		}
+// renewLogFilesLocked has the log files opened again, as after a rotation,
+// and closes those that no service writes to any more.
+func (s *Server) renewLogFilesLocked() {
+	used := map[*syslog.Logger]bool{}
+	for _, svc := range s.services.byKey {
+		used[svc.def.Log.Logger] = true
 	}
-	for key := range before {
-		if after[key] == nil {
-			gone++
+	for key, f := range s.logFiles {
+		if used[f.Logger] {
+			f.Reopen()
+			continue
 		}
+		f.Close() // programs that still run write their EXIT lines nowhere
+		delete(s.logFiles, key)
 	}
-	return added, gone, len(after)
 }

@@ -1,30 +1,40 @@
-// Package inetd is the super-server.
+// Package inetd is the super-server: it listens on the sockets of the
+// configured services, and for each client runs a program or serves it
+// itself.
 //
-// The life of a connection, and where to read it:
+// # The life of a connection
 //
-//	ready    worker.go    a worker waits on one epoll set; a listener is ready
-//	accept   accept.go    a place is reserved, the connection accepted
-//	admit    accept.go    its terms (terms.go) and admit.Gate say yes, or no with
-//	                      a reason for the log; deliberate.go where names or
-//	                      users have to be asked for first
-//	spawn    accept.go    spawn.Image forks and execs with it as 0, 1 and 2
-//	reap     exits.go     spawn.Children learns that the program ended
-//	release  exits.go     its place is free again; the EXIT line
+//	worker.go     a worker waits on the epoll set; a listener is ready
+//	listener.go   under the lock: is it listening, may one more client come?
+//	accept.go     accept4(2); the service's policy; admission; dispatch
+//	lookup.go     only where a host name or an ident user is needed first
+//	program.go    environment, fork and exec, the START line
+//	reap.go       the program ended: its slot is free, the EXIT line
 //
-// A builtin service goes another way from admit on: conn.go puts the
-// connection into the same epoll set; a redirect goes to relay.go. A wait
-// service has no accept: wait.go
-// lends the listening socket to its program.
+// Instead of program.go, builtin.go serves what inetd serves itself, from the
+// same epoll set, and redirect.go forwards to another address. A wait service
+// has no accept: wait.go hands its socket off to the program.
 //
-// A Server has one lock, which guards every service, gate and listener. It
-// is held for moments, never over a system call that can wait, a look-up, or
-// a fork.
+// # Changing what is served
+//
+// reload.go applies a configuration, bind.go opens sockets, suspend.go closes
+// services for a while, status.go reports.
+//
+// # The lock
+//
+// Server.mu guards everything that several goroutines change. A function
+// whose name ends in Locked wants it held; no function is entered with it
+// held and left without it. It is held for moments: never over a system call
+// that can wait, a look-up, a walk through /proc, a fork, or the opening of
+// sockets. Server.changing is held while a configuration is applied or
+// sockets are opened, which can take seconds; it is taken before mu.
+//
+// docs/architecture.md has the same with a picture of a listener's states.
 package inetd
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"os"
 	"runtime"
@@ -33,82 +43,91 @@ import (
 	"time"
 
 	"goinetd/config"
+	"goinetd/inetd/admit"
+	"goinetd/inetd/epoll"
+	"goinetd/inetd/handover"
+	"goinetd/inetd/hosts"
 	"goinetd/inetd/ident"
+	"goinetd/inetd/logline"
+	"goinetd/inetd/service"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
-	"goinetd/inetd/wrap"
 )
 
-// Options are what a Server is made with.
+// Options are what a Server is made with. The zero value of each has a
+// meaning.
 type Options struct {
-	Log       *syslog.Logger
-	Environ   []string            // what every program's environment begins with
-	Backlog   int                 // of listen(2); 0: 4096
-	Rest      time.Duration       // how long a looping service is closed; 0: ten minutes
-	Inherited []*socket.Inherited // sockets that systemd opened
-	Session   bool                // programs get a session of their own, away from our terminal
-	Debug     bool                // log each step
-
+	Log          *syslog.Logger
+	Environ      []string      // of programs whose service does not change it
 	WholeEnviron []string      // what passenv chooses from
-	Wrap         *wrap.Tables  // hosts.allow and hosts.deny
-	Limit        int           // of programs that run at once; 0: none
-	StayAlive    bool          // although there is nothing to serve
-	Ident        time.Duration // how long an ident server may take; 0: ident.Limit
+	Backlog      int           // of listen(2); 0: 4096
+	Suspension   time.Duration // how long a looping service is closed; 0: ten minutes
+	Session      bool          // programs get a session, out of reach of our terminal's signals
+	Debug        bool          // log each step
+	Hosts        *hosts.Files  // hosts.allow and hosts.deny; nil: those of /etc
+	MaxPrograms  int           // clients of all services at once; 0: no limit
+	StayAlive    bool          // start although nothing can be served
+	IdentTimeout time.Duration // of an ident server; 0: ident.Limit
+	Notifier     Notifier      // the service manager; nil: none
 
-	Manager  Manager // that started us; nil: none that wants to know
-	Children []Child // of an inetd before us
+	handover.State                     // what the process before us left
+	Inherited      []*socket.Inherited // sockets that the service manager opened
 }
 
 // A Server runs services.
 type Server struct {
-	o        Options
-	log      *syslog.Logger
-	began    time.Time // moments are counted from here, on the monotonic clock
-	poll     *poller
-	children *spawn.Children[task]
-	root     bool
-	env      *spawn.Env
-	drains   atomic.Int32 // refused clients that have not gone yet
-	exit     []byte       // the reaper's, for EXIT lines
-	load     loadMeter
-	bans     atomic.Int32 // that sensors have made so far
-	serial   atomic.Uint64
-	udpPorts atomic.Pointer[map[uint16]bool] // whose datagrams our own UDP services never answer
+	// Never changes after New.
+	o       Options
+	log     *syslog.Logger
+	started time.Time // times are counted from here, on the monotonic clock
+	root    bool
+	env     *spawn.Env
 
-	mu        sync.Mutex
-	services  map[string]*service  // by config.Service.Key
-	listeners map[string]*listener // by socket.Address.Key
-	mux       map[string]*service  // behind tcpmux, by name in lower case
-	inherited []*inheritance
-	retrying  *time.Timer // tries again to open what could not be opened
-	retries   int
-	refusals  int
-	running   int                          // clients that have a place, of all services
-	banned    map[netip.Addr]time.Duration // by sensors, until when
-	logs      map[string]*syslog.File      // of services, by path
-	quiet     hush                         // whose refused datagrams have been told of
-	asking    map[netip.Addr]int           // of whom something is being found out
-	askingAll int
-	warned    map[string]bool     // what has been told since the last reload
-	loans     uint64              // sockets lent so far
-	stale     bool                // what the manager knows; it is told soon
-	kept      []*socket.Inherited // from an inetd before us, until Start has ended
-	stopped   bool
+	// Has a lock of its own, or needs none.
+	poll     *epoll.Set[handler]
+	children *spawn.Children[task]
+	load     admit.LoadAverage
+	exitLine []byte                          // the reaper's buffer
+	closing  atomic.Int32                    // refused clients in a lingering close
+	bansMade atomic.Int32                    // by sensors, ever
+	starts   atomic.Uint64                   // of programs with time limits
+	udpPorts atomic.Pointer[map[uint16]bool] // source ports that our UDP services do not answer
+
+	changing sync.Mutex // see the package comment
+
+	// Guarded by mu.
+	mu         sync.Mutex
+	services   registry
+	sockets    socketTable
+	bans       admit.Bans
+	lookups    admit.Lookups
+	refusalLog logline.Limiter         // of datagrams
+	logFiles   map[string]*syslog.File // of services, by log_type
+	warned     map[string]bool         // by warnOnce, since the last reload
+	status     statusChange
+	retry      bindRetry
+	handOffs   uint64 // sockets handed off so far
+	running    int    // clients that have a slot, of all services
+	refusals   int
+	stopped    bool
 }
 
-// New makes a server that serves nothing yet.
+// New returns a server that serves nothing yet.
 func New(o Options) (*Server, error) {
 	if o.Backlog == 0 {
 		o.Backlog = 4096
 	}
-	if o.Rest == 0 {
-		o.Rest = 10 * time.Minute
+	if o.Suspension == 0 {
+		o.Suspension = 10 * time.Minute
 	}
-	if o.Ident == 0 {
-		o.Ident = ident.Limit
+	if o.IdentTimeout == 0 {
+		o.IdentTimeout = ident.Limit
 	}
-	poll, err := newPoller()
+	if o.Hosts == nil {
+		o.Hosts = hosts.New("/etc/hosts.allow", "/etc/hosts.deny")
+	}
+	poll, err := epoll.NewSet[handler]()
 	if err != nil {
 		return nil, err
 	}
@@ -120,65 +139,137 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{
-		o: o, log: o.Log, began: time.Now(), poll: poll, children: children, root: os.Geteuid() == 0, env: env,
-		services: map[string]*service{}, listeners: map[string]*listener{}, mux: map[string]*service{},
-		banned: map[netip.Addr]time.Duration{}, asking: map[netip.Addr]int{}, logs: map[string]*syslog.File{}, warned: map[string]bool{},
-	}
-	if s.o.Wrap == nil {
-		s.o.Wrap = wrap.New("/etc/hosts.allow", "/etc/hosts.deny")
-	}
-	for _, in := range o.Inherited {
-		if in.Kept() && o.Manager != nil {
-			o.Manager.Has(in.Name)
+	s := &Server{o: o, log: o.Log, started: time.Now(), root: os.Geteuid() == 0, env: env, poll: poll, children: children,
+		services: newRegistry(), sockets: newSocketTable(), logFiles: map[string]*syslog.File{}, warned: map[string]bool{}}
+	for _, in := range append(o.State.Sockets, o.Inherited...) {
+		if in.InStore() && o.Notifier != nil {
+			o.Notifier.AddStored(in.Name)
 		}
-		if in.Ours() {
-			s.kept = append(s.kept, in)
-			continue
-		}
-		s.inherited = append(s.inherited, &inheritance{Inherited: in})
+		s.sockets.addInherited(in)
 	}
+	s.udpPorts.Store(&map[uint16]bool{})
 	return s, nil
+}
+
+// errNothing is why a daemon does not start.
+var errNothing = errors.New("nothing to serve: no configured service can run")
+
+// Start applies the first configuration. It returns an error where services
+// are configured and none of them can be served; the problems have been
+// logged then, too. No service at all is no error: update-inetd(8) may add
+// one, and a reload will find it.
+func (s *Server) Start(services []*config.Service, problems []config.Problem) (reported []config.Problem, err error) {
+	startThreads()
+	reported = s.Apply(services, problems)
+	s.closeRetained()
+	s.mu.Lock()
+	s.adoptLocked(s.o.State.Children)
+	listeners := s.sockets.len()
+	s.mu.Unlock()
+	switch {
+	case listeners > 0:
+	case len(services) == 0 && !config.Errors(reported):
+		s.log.Printf(syslog.Notice, "no services are configured; waiting for SIGHUP")
+	case !s.o.StayAlive:
+		return reported, errNothing
+	}
+	return append(reported, s.closeUnused()...), nil
+}
+
+// spareThreads are for the reaper, the log, signals and reloads.
+const spareThreads = 4
+
+// startThreads makes the runtime start the threads that will be needed, and
+// keep them. Later may be too late: Go ends the process when the host refuses
+// it a thread, as one that refuses us a fork does.
+func startThreads() {
+	workers := runtime.NumCPU()
+	// The reaper and the log run beside the workers, and a worker that comes
+	// back from a fork is to run at once.
+	runtime.GOMAXPROCS(workers + 2)
+	var running, free sync.WaitGroup
+	n := workers + spareThreads
+	running.Add(n)
+	free.Add(1)
+	for range n {
+		go func() {
+			runtime.LockOSThread()
+			running.Done()
+			free.Wait()
+			runtime.UnlockOSThread()
+		}()
+	}
+	running.Wait()
+	free.Done()
 }
 
 // Run serves until the context is done: as many workers as there are cores,
 // and one reaper.
 func (s *Server) Run(ctx context.Context) {
-	go s.children.Reap(s.ended)
+	go s.children.Reap(s.childExited)
 	var done sync.WaitGroup
 	for range runtime.NumCPU() {
 		w := &worker{server: s}
 		done.Go(w.run)
 	}
 	<-ctx.Done()
-	s.poll.close()
+	s.poll.Close()
 	done.Wait()
 }
 
-// spareThreads are for the reaper, the log, signals and what a reload does.
-const spareThreads = 4
-
-// threads makes the runtime have so many threads, and keep them. Later may be
-// too late: a host that refuses a fork refuses a thread as well, and Go ends
-// the process then.
-func threads(n int) {
-	var there, free sync.WaitGroup
-	there.Add(n)
-	free.Add(1)
-	for range n {
-		go func() {
-			runtime.LockOSThread()
-			there.Done()
-			free.Wait()
-			runtime.UnlockOSThread()
-		}()
+// Stop closes every listening socket and removes the files of Unix sockets.
+// Programs that run are not ended. It returns their number.
+func (s *Server) Stop() (children int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopLocked()
+	for _, l := range s.sockets.all() {
+		s.setStateLocked(l, stateClosed)
 	}
-	there.Wait()
-	free.Done()
+	return s.children.Len()
 }
 
-// now is the time since the server began.
-func (s *Server) now() time.Duration { return time.Since(s.began) }
+func (s *Server) stopLocked() {
+	s.stopped = true
+	s.retry.stop()
+}
+
+// Quiesce stops accepting. It waits until the clients that are looked up or
+// served without a program are done, but no longer than the limit. New
+// clients wait in the accept queues.
+func (s *Server) Quiesce(limit time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.sockets.all() {
+		if l.state == stateListening {
+			s.setStateLocked(l, statePaused)
+		}
+	}
+	for end := s.now() + limit; s.running+s.lookups.Running() > s.children.Len() && s.now() < end; {
+		s.mu.Unlock()
+		time.Sleep(10 * time.Millisecond)
+		s.mu.Lock()
+	}
+}
+
+// HandOver stops the server as Stop does, but leaves its sockets open, and
+// returns them with the programs that run. The workers have to have ended.
+func (s *Server) HandOver() (state handover.State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopLocked()
+	state.Sockets = s.sockets.open()
+	now := time.Now()
+	s.children.Each(func(pid int, t task) {
+		if t.handOff == 0 && !t.auxiliary { // whoever has a whole socket is found by that
+			state.Children = append(state.Children, handover.Child{PID: pid, Service: t.svc.def.Key, Client: t.from, Start: now.Add(t.start - s.now())})
+		}
+	})
+	return state
+}
+
+// now returns the time since the server was made.
+func (s *Server) now() time.Duration { return time.Since(s.started) }
 
 func (s *Server) debugf(format string, args ...any) {
 	if s.o.Debug {
@@ -186,14 +277,14 @@ func (s *Server) debugf(format string, args ...any) {
 	}
 }
 
-// warnOnce logs something about the host's files that every client would have
-// it log again. The next reload forgets it.
+// warnOnce logs what every client would have logged again, until the next
+// reload.
 func (s *Server) warnOnce(text string) {
 	s.mu.Lock()
-	told := s.warned[text]
+	known := s.warned[text]
 	s.warned[text] = true
 	s.mu.Unlock()
-	if !told {
+	if !known {
 		s.log.Printf(syslog.Warning, "%s", text)
 	}
 }
@@ -207,59 +298,27 @@ func (s *Server) Report(p config.Problem) {
 	s.log.Printf(level, "%v", p)
 }
 
-// Stop closes every listening socket and removes the files of Unix sockets.
-// Programs that run go on. It gives their number.
-func (s *Server) Stop() (children int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopped = true
-	if s.retrying != nil {
-		s.retrying.Stop()
-	}
-	for _, l := range s.listeners {
-		s.turn(l, closed)
-	}
-	return s.children.Len()
+// An activeService is a service while it is served. A reload gives it another
+// definition; its counts go on. It is guarded by Server.mu.
+type activeService struct {
+	def       *service.Definition
+	gate      admit.Gate
+	listeners []*listener
+	saturated bool        // as many instances run as may: its listeners are in stateFull
+	suspended *time.Timer // resumes it; nil: it is not suspended
+	onResume  string      // the log line for that, with %s for the name
 }
 
-// errNothing is why a daemon does not start.
-var errNothing = errors.New("nothing to serve: no service of the configuration can run")
-
-// prepare gives the runtime what it will need.
-func prepare() {
-	workers := runtime.NumCPU()
-	// The reaper and the log want to run beside the workers, and a worker
-	// that comes back from a fork at once.
-	runtime.GOMAXPROCS(workers + 2)
-	threads(workers + spareThreads)
+// release frees the slot of a client that has been served.
+func (s *Server) release(svc *activeService, from netip.AddrPort) {
+	s.mu.Lock()
+	s.releaseLocked(svc, from)
+	s.mu.Unlock()
 }
 
-// Start applies the first configuration. An error means that there is
-// nothing to serve of what was asked for; the problems have been reported
-// then, too. A configuration without services is none: they may come with
-// a reload, as when update-inetd(8) adds one.
-func (s *Server) Start(services []*config.Service, problems []config.Problem) (reported []config.Problem, err error) {
-	prepare()
-	reported = s.Apply(services, problems)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closeKept()
-	s.adopt(s.o.Children)
-	switch {
-	case len(s.listeners) > 0:
-	case len(services) == 0 && !config.Errors(reported):
-		s.log.Printf(syslog.Notice, "no service is configured: waiting for one, and SIGHUP")
-	case !s.o.StayAlive:
-		return reported, errNothing
-	}
-	for _, in := range s.inherited {
-		if in.listener == nil {
-			p := config.Problem{Severity: config.Warning, Text: fmt.Sprintf("socket %s (%s) was handed over and no service wants it: closed", in.Name, in.Address),
-				Hint: "give a service its name or its address, or remove it from the socket unit"}
-			s.Report(p)
-			reported = append(reported, p)
-			in.close()
-		}
-	}
-	return reported, nil
+func (s *Server) releaseLocked(svc *activeService, from netip.AddrPort) {
+	svc.gate.Leave(from.Addr())
+	s.running--
+	s.statusChangedLocked()
+	s.unsaturateLocked(svc)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"goinetd/config"
+	"goinetd/inetd/builtin"
 	"goinetd/inetd/syslog"
 )
 
@@ -24,7 +25,7 @@ func serve(tb testing.TB, rest string) (s *Server, at string) {
 	at = l.Addr().String()
 	l.Close()
 	user := fmt.Sprint(os.Geteuid())
-	services, problems := config.ReadInetd("test.conf", at+" stream tcp nowait "+user+" "+rest, config.Options{LogStarts: true})
+	services, problems := config.ReadInetd("test.conf", at+" stream tcp nowait "+user+" "+rest, config.Options{LogStarts: true, Builtins: builtin.Known()})
 	s, err = New(Options{Log: syslog.ToDaemon("test", "daemon")}) // as in the background
 	if err != nil {
 		tb.Fatal(err)

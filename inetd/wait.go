@@ -1,199 +1,195 @@
 package inetd
 
 import (
-	"fmt"
 	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"goinetd/config"
-	"goinetd/inetd/admit"
+	"goinetd/inetd/logline"
+	"goinetd/inetd/sockaddr"
 	"goinetd/inetd/socket"
+	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
 )
 
-// lend starts the program of a service that gets the socket itself: wait,
-// and datagrams of either kind. It is entered with s.mu held and leaves it
-// unlocked.
-//
-// A wait service's socket is not watched while the program runs; when that
-// ends, exits.go watches it again, and what is still queued starts it anew.
-func (s *Server) lend(w *worker, l *listener) {
-	c := client{fd: -1, l: l, svc: l.svc, def: l.svc.def}
-	if l.nonblocking && l.busy > 0 { // a worker is in accept: it comes back at once
-		s.watch(l)
-		s.mu.Unlock()
-		return
+// This file hands sockets off to programs: those of wait services, and those
+// that receive datagrams. A wait service's socket is not polled while its
+// program has it; when that ends, reap.go reclaims it, and what is queued
+// starts the program again.
+
+// beginHandOffLocked reserves a slot and puts the socket of a wait service
+// into stateHandedOff, so that nobody else starts a program for it. It
+// returns the number of the hand-off, 0 for a socket that is shared.
+func (s *Server) beginHandOffLocked(l *listener) (handOff uint64, ok bool) {
+	if l.nonblocking && l.users > 0 { // a worker is in accept4, since before a reload, and returns at once
+		s.pollLocked(l)
+		return 0, false
 	}
-	verdict := c.svc.gate.Reserve(c.def.limits, s.now())
-	if verdict != admit.Yes { // nowait datagrams, or a wait service with two addresses
-		s.refrain(l, verdict)
-		s.mu.Unlock()
-		return
+	if !s.reserveLocked(l) { // nowait datagrams, or a wait service with two addresses
+		return 0, false
 	}
-	if l.nonblocking { // as a nowait service, before a reload
+	if l.nonblocking {
 		socket.SetNonblock(l.fd, false)
 		l.nonblocking = false
 	}
-	t := task{svc: c.svc, def: c.def, lent: l, since: s.now()}
-	if c.def.wait {
-		s.turn(l, lent)
-		s.loans++
-		t.loan, l.loan = s.loans, s.loans
+	if !l.svc.def.Wait {
+		return 0, true
 	}
-	l.busy++
-	c.fd = l.fd
-	s.mu.Unlock()
-
-	if c.def.terms != nil || (c.def.success|c.def.failure)&config.LogHost != 0 {
-		c.from = firstSender(c.fd, c.def.kind)
-	}
-	t.from = c.from
-	if c.def.terms != nil && c.def.kind == config.Dgram && l.Network != "unix" && !c.from.IsValid() {
-		s.takeBack(&c, t) // a datagram that was none, as one with a bad checksum: nobody to judge
-		return
-	}
-	var j judgement
-	if c.def.terms != nil {
-		j = s.judge(w, &c, nil, nil)
-	}
-	if c.def.wait && j.reason == "" && (j.asks() || j.actions != nil) {
-		go s.deliberateLoan(c, t, j)
-		return
-	}
-	s.lendTo(w, &c, t, j)
+	s.setStateLocked(l, stateHandedOff)
+	s.handOffs++
+	l.handOff = s.handOffs
+	return l.handOff, true
 }
 
-// deliberateLoan finds out who sent the datagram that a wait service's
-// program is to be started for, while nobody watches the socket.
-func (s *Server) deliberateLoan(c client, t task, j judgement) {
-	w := &worker{server: s}
-	if j = s.findOut(w, &c, j); j.actions != nil {
-		s.carryOut(&c, &j)
+// handOffSocket starts the program of a service that gets the socket itself,
+// if the sender of the first datagram may have that done.
+func (s *Server) handOffSocket(sc *scratch, t ticket) {
+	c := client{fd: t.fd, l: t.l, svc: t.svc, def: t.def}
+	policy := c.def.Policy != nil
+	if policy || (c.def.OnSuccess|c.def.OnFailure)&config.LogHost != 0 {
+		c.from = firstSender(c.fd, c.def.Type)
 	}
-	s.lendTo(w, &c, t, j)
-}
-
-// lendTo starts the program that a socket was promised to, or throws away the
-// datagram of somebody who may not have it started.
-func (s *Server) lendTo(w *worker, c *client, t task, j judgement) {
-	l := t.lent
-	if j.reason == "" && j.asks() {
-		j.reason, j.rule = reasonAddress, nameUnasked
-	}
-	s.mu.Lock()
-	s.enter(c, &j, netip.Addr{})
-	s.mu.Unlock()
-	if j.reason != "" {
-		s.rejectLoan(w, c, t, j)
+	if policy && c.def.Type == config.Dgram && t.address.Network != "unix" && !c.from.IsValid() {
+		s.cancelHandOff(t) // a datagram that was none, as with a bad checksum: nobody to decide about
 		return
 	}
-	w.scratch.Reset()
-	err := s.startLent(w, c.fd, c.def, t)
+	var d decision
+	if policy {
+		d = s.check(sc, &c, nil, nil)
+	}
+	if c.def.Wait && d.Reason == "" && (d.pending() || d.actions != nil) {
+		go s.lookUpSender(c, t, d)
+		return
+	}
+	s.finishHandOff(sc, &c, t, d)
+}
 
+// lookUpSender looks up the sender of the first datagram. The socket is not
+// polled meanwhile.
+func (s *Server) lookUpSender(c client, t ticket, d decision) {
+	sc := new(scratch)
+	if d = s.resolve(sc, &c, d); d.actions != nil {
+		s.runActions(sc, &c, &d)
+	}
+	s.finishHandOff(sc, &c, t, d)
+}
+
+// finishHandOff starts the program, or discards the datagram of a sender that
+// is refused.
+func (s *Server) finishHandOff(sc *scratch, c *client, t ticket, d decision) {
+	if d.Reason == "" && d.pending() {
+		d.Reason, d.Rule = logline.ReasonAddress, ruleNotLookedUp
+	}
 	s.mu.Lock()
-	l.busy--
-	s.closeIdle(l)
+	s.admitLocked(c, &d, netip.Addr{})
+	s.mu.Unlock()
+	if d.Reason != "" {
+		s.discardRefused(sc, c, t, d)
+		return
+	}
+	start := task{svc: c.svc, def: c.def, from: c.from, handedOff: t.l, handOff: t.handOff, start: s.now()}
+	sc.spawn.Reset()
+	err := s.startOnSocket(sc, c, start)
+	s.mu.Lock()
+	s.endUseLocked(t.l)
 	if err == nil {
-		l.failures = 0
-		s.mu.Unlock()
-		return
-	}
-	s.release(c.svc, netip.AddrPort{})
-	// What it was to be started for is still queued, so it waits a little
-	// longer each time.
-	l.failures++
-	switch {
-	case l.orphan:
-		s.turn(l, closed)
-	case l.state == lent && l.loan == t.loan:
-		s.giveBack(l, t.loan)
-		fallthrough
-	default:
-		s.pause(l, min(time.Duration(l.failures), 10)*time.Second)
+		t.l.failures = 0
+	} else {
+		s.handOffFailedLocked(t)
 	}
 	s.mu.Unlock()
-	s.fail(w, c, err.Error(), "")
+	if err != nil {
+		s.logFail(sc, c, err.Error(), "")
+	}
 }
 
-// rejectLoan throws away what a program is not to be started for: else it
-// would be there again at once.
-func (s *Server) rejectLoan(w *worker, c *client, t task, j judgement) {
-	if socket.Accepts(c.def.kind) {
+// ruleNotLookedUp is why a datagram is refused that nobody can wait with.
+const ruleNotLookedUp = "name_not_looked_up"
+
+// startOnSocket starts a program on a copy of the socket with a low number,
+// which makes the fork cheaper (package spawn).
+func (s *Server) startOnSocket(sc *scratch, c *client, t task) error {
+	low, err := unix.FcntlInt(uintptr(c.fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(low)
+	return s.startProgram(sc, c.def, low, c.def.Image, t)
+}
+
+// handOffFailedLocked reclaims a socket whose program could not be started.
+// What it was to be started for is still queued, so the listener is paused,
+// for longer each time.
+func (s *Server) handOffFailedLocked(t ticket) {
+	l := t.l
+	s.releaseLocked(t.svc, netip.AddrPort{})
+	l.failures++
+	s.reclaimLocked(l, t.handOff)
+	s.pauseLocked(l, min(time.Duration(l.failures), 10)*time.Second)
+}
+
+// reclaimLocked takes a socket back whose program has ended, or was not
+// started. Where another program has it since, nothing is done.
+func (s *Server) reclaimLocked(l *listener, handOff uint64) {
+	switch {
+	case l.state == stateHandedOff && l.handOff != handOff:
+	case l.state == stateHandedOff && l.orphaned:
+		s.setStateLocked(l, stateClosed)
+	case l.state == stateHandedOff && l.svc.suspended != nil:
+		s.setStateLocked(l, stateSuspended)
+	case l.state == stateHandedOff:
+		s.setStateLocked(l, stateListening)
+	case l.state == stateListening && !socket.Accepts(l.Type):
+		s.pollLocked(l) // a datagram that the program left unread is an event now
+	}
+}
+
+// discardRefused discards what a program is not to be started for, which
+// would be an event at once again.
+func (s *Server) discardRefused(sc *scratch, c *client, t ticket, d decision) {
+	if socket.Accepts(c.def.Type) {
 		poll := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
 		if n, _ := unix.Poll(poll, 0); n > 0 {
-			if fd, errno := accept4(c.fd, &w.peer); errno == 0 {
-				s.farewell(w, fd, nil)
+			var peer unix.RawSockaddrAny
+			if fd, errno := accept4(c.fd, &peer); errno == 0 {
+				s.closeGracefully(sc, fd, nil)
 			}
 		}
 	} else {
 		unix.Recvfrom(c.fd, nil, unix.MSG_DONTWAIT)
 	}
-	s.failQuietly(w, c, j)
+	s.logRefusedDatagram(sc, c, d)
 	s.mu.Lock()
-	t.lent.busy--
-	s.giveBack(t.lent, t.loan)
-	s.closeIdle(t.lent)
+	s.endUseLocked(t.l)
+	s.reclaimLocked(t.l, t.handOff)
 	s.mu.Unlock()
 }
 
-// takeBack watches a socket again that was promised to a program for nothing.
-func (s *Server) takeBack(c *client, t task) {
+// cancelHandOff reclaims a socket for which no program is to be started.
+func (s *Server) cancelHandOff(t ticket) {
 	s.mu.Lock()
-	c.svc.gate.Cancel()
-	s.resume(c.svc)
-	t.lent.busy--
-	s.giveBack(t.lent, t.loan)
-	s.closeIdle(t.lent)
+	t.svc.gate.Cancel()
+	s.unsaturateLocked(t.svc)
+	s.endUseLocked(t.l)
+	s.reclaimLocked(t.l, t.handOff)
 	s.mu.Unlock()
 }
 
-// failQuietly logs the refusal of a datagram, but not for every one of the
-// same sender, who can send many.
-func (s *Server) failQuietly(w *worker, c *client, j judgement) {
+// logRefusedDatagram logs a refused datagram, once in a minute for each
+// sender.
+func (s *Server) logRefusedDatagram(sc *scratch, c *client, d decision) {
 	s.mu.Lock()
-	told := s.quiet.recently(c.svc, c.from.Addr(), s.now())
+	allowed := s.refusalLog.Allow(c.def.Name, c.from.Addr(), s.now())
 	s.mu.Unlock()
-	if !told {
-		s.fail(w, c, j.reason, j.rule)
+	if allowed {
+		s.logFail(sc, c, d.Reason, d.Rule)
 	}
 }
 
-// A hush knows of whom something has been logged within a minute, as xinetd
-// does for datagrams.
-type hush map[sender]time.Duration
-
-type sender struct {
-	svc  *service
-	addr netip.Addr
-}
-
-func (h *hush) recently(svc *service, a netip.Addr, now time.Duration) bool {
-	who := sender{svc, a}
-	if at, known := (*h)[who]; known && now-at < time.Minute {
-		return true
-	}
-	if *h == nil || len(*h) >= 1024 {
-		*h = hush{}
-	}
-	(*h)[who] = now
-	return false
-}
-
-// startLent starts a program on a copy of the socket with a low number,
-// which makes a cheaper fork (package spawn).
-func (s *Server) startLent(w *worker, fd int, def *definition, t task) error {
-	low, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(low)
-	return s.start(w, def, low, def.image, t)
-}
-
-// firstSender looks at who sent the first datagram that is queued, without
-// taking it.
+// firstSender returns the sender of the first datagram that is queued,
+// without receiving it.
 func firstSender(fd int, kind config.SocketType) netip.AddrPort {
 	if kind != config.Dgram {
 		return netip.AddrPort{}
@@ -202,77 +198,61 @@ func firstSender(fd int, kind config.SocketType) netip.AddrPort {
 	if err != nil {
 		return netip.AddrPort{}
 	}
-	return socket.AddrPort(sa)
+	return sockaddr.From(sa)
 }
 
-// loop closes a service that was started as often within a minute as it may,
-// and gives it back after a rest. Clients are told by a refused connection,
-// not kept waiting; systemd's sockets are not ours to close, theirs wait.
-// s.mu is held.
-func (s *Server) loop(svc *service) {
-	if svc.rest != nil {
-		return
+// replyToDatagrams serves a UDP socket of a builtin.
+func (s *Server) replyToDatagrams(w *worker, t ticket) {
+	w.datagrams.Serve(t.fd, t.def.Builtin, s.refusesSource(&w.scratch, t))
+	s.mu.Lock()
+	if t.l.state == stateListening {
+		s.pollLocked(t.l)
 	}
-	s.log.Printf(syslog.Err, "%s server failing (looping), service terminated: %d starts within a minute; back at %s (the limit is nowait.%d or -R %d; 0 is none)",
-		svc.def.name, svc.gate.Starts(), time.Now().Add(s.o.Rest).Format(time.TimeOnly), svc.def.limits.PerMinute, svc.def.limits.PerMinute)
-	svc.back = "%s server looped and is back"
-	s.rest(svc, s.o.Rest)
+	s.endUseLocked(t.l)
+	s.mu.Unlock()
 }
 
-// deactivate closes a service that gets more connections a second than its
-// cps allows, as xinetd does, and gives it back after the pause. s.mu is
-// held.
-func (s *Server) deactivate(svc *service) {
-	if svc.rest != nil {
-		return
+// refusesSource returns the function that reports whether a datagram's source
+// gets no reply.
+func (s *Server) refusesSource(sc *scratch, t ticket) func(netip.AddrPort) bool {
+	ports := *s.udpPorts.Load()
+	if t.def.Policy == nil && s.bansMade.Load() == 0 {
+		return func(from netip.AddrPort) bool { return ports[from.Port()] }
 	}
-	pause := svc.def.limits.CPS.Pause
-	s.log.Printf(syslog.Warning, "Deactivating service %s due to excessive incoming connections.  Restarting in %d seconds.", svc.def.name, int(pause.Seconds()))
-	svc.back = "Activating service %s"
-	s.rest(svc, pause)
+	return func(from netip.AddrPort) bool {
+		return ports[from.Port()] || s.refusesDatagram(sc, t, from)
+	}
 }
 
-// rest closes a service for a while. s.mu is held.
-func (s *Server) rest(svc *service, d time.Duration) {
-	for _, l := range svc.listeners {
-		if l.state != lent {
-			s.turn(l, resting)
-		}
+func (s *Server) refusesDatagram(sc *scratch, t ticket, from netip.AddrPort) bool {
+	c := client{l: t.l, svc: t.svc, def: t.def, from: from, to: t.address.Addr}
+	var d decision
+	if t.def.Policy != nil {
+		d = s.check(sc, &c, nil, nil)
 	}
-	svc.rest = time.AfterFunc(d, func() {
-		s.mu.Lock()
-		back := s.rested(svc)
-		s.mu.Unlock()
-		s.openAll()
-		if back != "" { // now that it can be reached
-			s.log.Printf(syslog.Notice, "%s", back)
-		}
-	})
+	if d.Reason == "" && d.pending() {
+		d.Reason, d.Rule = logline.ReasonAddress, ruleNotLookedUp
+	}
+	s.mu.Lock()
+	if d.Reason == "" && s.bans.Banned(from.Addr(), s.now()) {
+		d.Reason, d.Rule = logline.ReasonAddress, "sensor"
+	}
+	s.mu.Unlock()
+	if d.Reason == "" {
+		return false
+	}
+	s.logRefusedDatagram(sc, &c, d)
+	return true
 }
 
-// rested gives a service back that was closed for a while. s.mu is held; the caller
-// opens what is to be opened.
-//
-// said is what the log is to say then.
-func (s *Server) rested(svc *service) (said string) {
-	if svc.rest == nil {
-		return ""
-	}
-	svc.rest.Stop()
-	svc.rest = nil
-	svc.gate.Forgive()
-	if s.services[svc.def.key] != svc {
-		return ""
-	}
-	for _, l := range svc.listeners {
-		if l.state != resting {
-			continue
-		}
-		if l.fd >= 0 {
-			s.turn(l, watching)
-		} else {
-			s.turn(l, opening)
-		}
-	}
-	return fmt.Sprintf(svc.back, svc.def.name)
+// adoptWaiterLocked leaves a wait service's socket to a program that a
+// process before us started and that still has it.
+func (s *Server) adoptWaiterLocked(l *listener, pid int) {
+	s.log.Printf(syslog.Notice, "%s: pid %d, started before this inetd, serves %s until it ends", l.svc.def.Name, pid, l.Address)
+	s.setStateLocked(l, stateHandedOff)
+	s.handOffs++
+	l.handOff = s.handOffs
+	l.svc.gate.Adopt(netip.Addr{})
+	s.running++
+	s.children.Add(spawn.Existing(pid), task{svc: l.svc, def: l.svc.def, handedOff: l, handOff: l.handOff, start: s.now()})
 }

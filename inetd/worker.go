@@ -4,49 +4,61 @@ import (
 	"golang.org/x/sys/unix"
 
 	"goinetd/inetd/builtin"
+	"goinetd/inetd/hosts"
 	"goinetd/inetd/spawn"
-	"goinetd/inetd/wrap"
 )
 
-// A worker waits for what is ready and deals with it. It owns the buffers
-// that this takes, so that a connection allocates none.
-type worker struct {
-	server    *Server
-	scratch   spawn.Scratch
-	buf       []byte // for builtin streams; made when first needed
-	datagrams builtin.Datagrams
-	line      []byte // a log line in the making
-	peer      unix.RawSockaddrAny
-	question  wrap.Request // to hosts.allow
+// A handler is what a descriptor of the epoll set belongs to.
+type handler interface {
+	// ready deals with an event. Only one worker calls it at a time where
+	// the descriptor is armed with EPOLLONESHOT.
+	ready(w *worker)
 }
 
-// streamBuffer is what a builtin stream reads at once, in bytes.
+// A worker waits for events and deals with them. There are as many as cores.
+// It owns the buffers that this takes, so that a connection allocates none.
+type worker struct {
+	server *Server
+	scratch
+	datagrams builtin.Datagrams
+	peer      unix.RawSockaddrAny
+}
+
+// A scratch has the buffers for one client at a time: a worker's, or those of
+// the goroutine that looks a client up.
+type scratch struct {
+	spawn   spawn.Scratch
+	line    []byte        // a log line
+	request hosts.Request // to hosts.allow
+	buf     []byte        // of builtin streams; nil until it is needed
+}
+
+// streamBuffer is how much a builtin stream reads at once, in bytes.
 const streamBuffer = 64 << 10
 
-func (w *worker) run() {
-	p := w.server.poll
-	// Few at a time: an event that this worker holds waits for it, and
-	// another worker might be free.
-	events := make([]unix.EpollEvent, 4)
-	for {
-		n, err := unix.EpollWait(p.fd, events, -1)
-		if err != nil {
-			continue // EINTR
-		}
-		for i := range events[:n] {
-			if int(events[i].Fd) == p.stop {
-				return
-			}
-			if who := p.find(&events[i]); who != nil {
-				who.ready(w)
-			}
-		}
+func (sc *scratch) buffer() []byte {
+	if sc.buf == nil {
+		sc.buf = make([]byte, streamBuffer)
 	}
+	return sc.buf
 }
 
-func (w *worker) buffer() []byte {
-	if w.buf == nil {
-		w.buf = make([]byte, streamBuffer)
+// eventBatch is how many events a worker takes at once. Few: an event that it
+// has taken waits for it, and another worker might be free.
+const eventBatch = 4
+
+func (w *worker) run() {
+	poll := w.server.poll
+	events := make([]unix.EpollEvent, eventBatch)
+	for {
+		n, ok := poll.Wait(events)
+		if !ok {
+			return
+		}
+		for i := range events[:n] {
+			if h, ok := poll.Owner(&events[i]); ok {
+				h.ready(w)
+			}
+		}
 	}
-	return w.buf
 }

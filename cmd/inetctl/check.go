@@ -11,8 +11,9 @@ import (
 	"strings"
 
 	"goinetd/config"
+	"goinetd/inetd/hosts"
+	"goinetd/inetd/service"
 	"goinetd/inetd/spawn"
-	"goinetd/inetd/wrap"
 )
 
 // A finding is a problem as --json has it.
@@ -41,9 +42,9 @@ func check(args []string, stdout, stderr io.Writer) int {
 	asJSON := f.Bool("json", false, "print one JSON object")
 	c, err := load(f, args, dialect)
 	if err != nil {
-		return stop("check", err, stderr)
+		return fatal("check", err, stderr)
 	}
-	found, broken := hostProblems(c.services)
+	found, broken := checkHost(c.services)
 	problems := append(c.problems, found...)
 	slices.SortStableFunc(problems, func(a, b config.Problem) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
@@ -67,11 +68,11 @@ func check(args []string, stdout, stderr io.Writer) int {
 	}
 	switch {
 	case r.Errors > 0:
-		return failed
+		return exitErrors
 	case r.Warnings > 0:
-		return trouble
+		return exitWarnings
 	}
-	return fine
+	return exitOK
 }
 
 // printReport writes problems as compilers do, so that editors find them.
@@ -106,47 +107,19 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// folderOf gives the folder that a log is to be in, "" for no log.
-func folderOf(path string) string {
-	if path == "" {
-		return ""
-	}
-	return filepath.Dir(path)
-}
-
-// hostProblems tells what is wrong with services on this host: users,
-// programs, files that are not there, and hosts.allow. broken is the number
-// of services that cannot run.
-func hostProblems(services []*config.Service) (problems []config.Problem, broken int) {
+// checkHost returns what is wrong with services on this host: users,
+// programs and files that do not exist, and the lines of hosts.allow and
+// hosts.deny. broken is the number of services that cannot run.
+func checkHost(services []*config.Service) (problems []config.Problem, broken int) {
 	accounts := spawn.NewAccounts()
 	wrapped := false
 	for _, s := range services {
 		wrapped = wrapped || s.Libwrap != ""
-		if s.User != "" {
-			if _, err := accounts.Lookup(s.User, s.Group); err != nil {
-				setting := "user"
-				if accounts.Known(s.User) {
-					setting = "group"
-				}
-				broken++
-				problems = append(problems, s.ProblemOf(setting, config.Error, "add it, or correct "+s.Field(setting), "%v", err))
-			}
+		found := service.Check(s, accounts)
+		if config.Errors(found) {
+			broken++
 		}
-		if s.Server != "" {
-			if info, err := os.Stat(s.Server); err != nil {
-				problems = append(problems, s.ProblemOf("server", config.Warning, "install it, or correct "+s.Field("server"), "program: %v", err))
-			} else if info.IsDir() || info.Mode()&0o111 == 0 {
-				problems = append(problems, s.ProblemOf("server", config.Warning, "chmod +x it, or correct "+s.Field("server"), "program: %s is not executable", s.Server))
-			}
-		}
-		for name, path := range map[string]string{"banner": s.Banner, "banner_success": s.BannerSuccess, "banner_fail": s.BannerFail, "chdir": s.Chdir, "chroot": s.Chroot, "log_type": folderOf(s.LogType.Path)} {
-			if path == "" {
-				continue
-			}
-			if _, err := os.Stat(path); err != nil {
-				problems = append(problems, s.ProblemOf(name, config.Warning, "make it, or correct the setting", "%v", err))
-			}
-		}
+		problems = append(problems, found...)
 	}
 	if !wrapped {
 		return problems, broken
@@ -156,8 +129,8 @@ func hostProblems(services []*config.Service) (problems []config.Problem, broken
 		if err != nil {
 			continue
 		}
-		for _, p := range wrap.Problems(string(text)) {
-			problems = append(problems, config.Problem{Place: config.Place{File: filepath.Clean(file), Line: p.Line}, Severity: config.Warning, Text: p.Text, Hint: "correct the line (hosts_access(5))"})
+		for _, p := range hosts.Problems(string(text)) {
+			problems = append(problems, config.Problem{Pos: config.Pos{File: filepath.Clean(file), Line: p.Line}, Severity: config.Warning, Text: p.Text, Hint: "correct the line (hosts_access(5))"})
 		}
 	}
 	return problems, broken

@@ -26,7 +26,7 @@ func convert(args []string, stdout, stderr io.Writer) int {
 		err = errors.New("-o is for systemd's units")
 	}
 	if err != nil {
-		return stop("convert", err, stderr)
+		return fatal("convert", err, stderr)
 	}
 	for _, p := range c.problems {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Severity, p)
@@ -45,7 +45,7 @@ func convert(args []string, stdout, stderr io.Writer) int {
 	}
 	if len(lost) > 0 && !*lossy {
 		fmt.Fprintf(stderr, "inetctl: convert: %s cannot say %s of this (nothing is written; --lossy writes the rest)\n", *to, count(len(lost), "setting"))
-		return trouble
+		return exitWarnings
 	}
 	if *folder != "" {
 		err = writeUnits(*folder, units)
@@ -53,12 +53,12 @@ func convert(args []string, stdout, stderr io.Writer) int {
 		_, err = io.WriteString(stdout, out)
 	}
 	if err != nil {
-		return stop("convert", err, stderr)
+		return fatal("convert", err, stderr)
 	}
 	if config.Errors(c.problems) {
-		return failed
+		return exitErrors
 	}
-	return fine
+	return exitOK
 }
 
 // printed gives units one after the other, each with its name above.

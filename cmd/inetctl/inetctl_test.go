@@ -68,10 +68,10 @@ service three
 `
 
 func TestCheck(t *testing.T) {
-	if out, err, status := do("check", write(t, "inetd.conf", fineConf)); status != fine || out != "1 service, 0 errors, 0 warnings\n" || err != "" {
+	if out, err, status := do("check", write(t, "inetd.conf", fineConf)); status != exitOK || out != "1 service, 0 errors, 0 warnings\n" || err != "" {
 		t.Errorf("%d %q %q", status, out, err)
 	}
-	if out, _, status := do("check", write(t, "inetd.conf", strings.Replace(fineConf, "/bin/cat", "/bin/nosuchprogram", 1))); status != trouble || !strings.Contains(out, "0 errors, 1 warning\n") {
+	if out, _, status := do("check", write(t, "inetd.conf", strings.Replace(fineConf, "/bin/cat", "/bin/nosuchprogram", 1))); status != exitWarnings || !strings.Contains(out, "0 errors, 1 warning\n") {
 		t.Errorf("%d %q", status, out)
 	}
 	file := write(t, "xinetd.conf", brokenXinetd)
@@ -81,28 +81,28 @@ func TestCheck(t *testing.T) {
 ` + file + `:25:2: error: two: unknown setting "onlyfrom"
 	write only_from, or remove it
 ` + file + `:33:2: error: three: unknown user "nosuchuser"
-	add it, or correct user
+	add the user, or correct user
 ` + file + `:35:16: warning: three: only_from 192.0.2.7 lies inside no_access 192.0.2.0/24, which wins
 	remove one of them
 0 services, 3 errors, 1 warning
 `
-	if status != failed || out != want {
+	if status != exitErrors || out != want {
 		t.Errorf("%d\n%s\nwant\n%s", status, out, want)
 	}
 	out, _, status = do("check", "--json", file)
 	var r report
-	if err := json.Unmarshal([]byte(out), &r); err != nil || status != failed || r.Errors != 3 || r.Warnings != 1 || r.Services != 0 || len(r.Problems) != 4 {
+	if err := json.Unmarshal([]byte(out), &r); err != nil || status != exitErrors || r.Errors != 3 || r.Warnings != 1 || r.Services != 0 || len(r.Problems) != 4 {
 		t.Errorf("%d %v %+v", status, err, r)
 	}
 	if p := r.Problems[0]; p.File != file || p.Line != 13 || p.Column != 26 || p.Severity != "error" || p.Service != "one" || p.Hint == "" {
 		t.Errorf("%+v", p)
 	}
 	toml := write(t, "x.toml", "[service.x]\nlisten = \"tcp:7001\"\nserver = [\n")
-	if out, _, status := do("check", toml); status != failed || !strings.HasPrefix(out, toml+":3:") {
+	if out, _, status := do("check", toml); status != exitErrors || !strings.HasPrefix(out, toml+":3:") {
 		t.Errorf("%d %q", status, out)
 	}
 	for _, args := range [][]string{{}, {"nonsense"}, {"check", "--nonsense"}, {"check", "/nonexistent"}, {"check", "-f", "yaml", file}, {"convert", file}, {"convert", "--to", "yaml", file}} {
-		if _, err, status := do(args...); status != failed || err == "" {
+		if _, err, status := do(args...); status != exitErrors || err == "" {
 			t.Errorf("%q: %d %q", args, status, err)
 		}
 	}
@@ -112,20 +112,20 @@ func TestConvert(t *testing.T) {
 	conf := write(t, "inetd.conf", "# serves cats\n7007 stream tcp nowait.60 nobody /bin/cat cat -n \"two words\"\n")
 	out, errors, status := do("convert", "--to", "toml", conf)
 	want := "# serves cats\n[service.7007]\nlisten = \"tcp:7007\"\nuser = \"nobody\"\nserver = \"/bin/cat\"\nserver_args = [\"-n\", \"two words\"]\nper_minute = 60\n"
-	if status != fine || out != want || errors != "" {
+	if status != exitOK || out != want || errors != "" {
 		t.Errorf("%d %q\n%s", status, errors, out)
 	}
 	toml := write(t, "x.toml", want)
 	out, errors, status = do("convert", "--to", "inetd", toml)
-	if status != fine || out != "# serves cats\n7007\tstream\ttcp\tnowait.60\tnobody\t/bin/cat\tcat\t-n\t\"two words\"\n" {
+	if status != exitOK || out != "# serves cats\n7007\tstream\ttcp\tnowait.60\tnobody\t/bin/cat\tcat\t-n\t\"two words\"\n" {
 		t.Errorf("%d %q\n%s", status, errors, out)
 	}
 	xinetd := write(t, "xinetd.conf", strings.Replace(brokenXinetd[strings.Index(brokenXinetd, "service three"):], "nosuchuser", "nobody", 1))
 	out, errors, status = do("convert", "--to", "inetd", xinetd)
-	if status != trouble || out != "" || !strings.Contains(errors, ":9: three: only_from = 192.0.2.7\n") || !strings.Contains(errors, ":10: three: no_access = 192.0.2.0/24\n") {
+	if status != exitWarnings || out != "" || !strings.Contains(errors, ":9: three: only_from = 192.0.2.7\n") || !strings.Contains(errors, ":10: three: no_access = 192.0.2.0/24\n") {
 		t.Errorf("%d %q\n%s", status, out, errors)
 	}
-	if out, _, status = do("convert", "--to", "inetd", "--lossy", xinetd); status != fine || !strings.Contains(out, "/bin/cat") {
+	if out, _, status = do("convert", "--to", "inetd", "--lossy", xinetd); status != exitOK || !strings.Contains(out, "/bin/cat") {
 		t.Errorf("%d %q", status, out)
 	}
 }
@@ -156,7 +156,7 @@ session_timeout = "2h"
 keepalive = true
 `)
 	_, errors, status := do("convert", "--to", "systemd", conf)
-	if status != failed && status != trouble {
+	if status != exitErrors && status != exitWarnings {
 		t.Errorf("keepalive is a flag: %d %s", status, errors)
 	}
 	text, _ := os.ReadFile(conf)
@@ -178,7 +178,7 @@ user = "daemon"
 server = "/bin/cat"
 `), 0o644)
 	dir := t.TempDir()
-	if _, errors, status := do("convert", "--to", "systemd", "-o", dir, conf); status != fine {
+	if _, errors, status := do("convert", "--to", "systemd", "-o", dir, conf); status != exitOK {
 		t.Fatalf("%d %s", status, errors)
 	}
 	units, _ := filepath.Glob(dir + "/*")
@@ -190,10 +190,10 @@ server = "/bin/cat"
 	if out, err := cmd.CombinedOutput(); err != nil || len(bytes.TrimSpace(out)) != 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
-	if _, errors, status := do("convert", "--to", "systemd", "-o", dir, conf); status != failed || !strings.Contains(errors, "exists") {
+	if _, errors, status := do("convert", "--to", "systemd", "-o", dir, conf); status != exitErrors || !strings.Contains(errors, "exists") {
 		t.Errorf("units that are there are overwritten: %d %s", status, errors)
 	}
-	if _, errors, status := do("convert", "--to", "systemd", write(t, "inetd.conf", "7007 stream tcp nowait root internal echo\n")); status != trouble || !strings.Contains(errors, "systemd serves nothing itself") {
+	if _, errors, status := do("convert", "--to", "systemd", write(t, "inetd.conf", "7007 stream tcp nowait root internal echo\n")); status != exitWarnings || !strings.Contains(errors, "systemd serves nothing itself") {
 		t.Errorf("%d %s", status, errors)
 	}
 }

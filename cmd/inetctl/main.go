@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"goinetd/config"
+	"goinetd/inetd/builtin"
 	"goinetd/inetd/spawn"
 )
 
@@ -29,9 +30,9 @@ The dialect of a file (inetd, xinetd or toml) is told by itself, unless -f says 
 
 // Exit statuses.
 const (
-	fine    = 0
-	trouble = 1 // warnings only for check; settings lost for convert
-	failed  = 2 // errors, or it could not be done
+	exitOK       = 0
+	exitWarnings = 1 // warnings only for check; settings lost for convert
+	exitErrors   = 2 // errors, or it could not be done
 )
 
 func main() {
@@ -43,20 +44,20 @@ func run(args []string, stdout, stderr io.Writer) int {
 	verbs := map[string]func([]string, io.Writer, io.Writer) int{"check": check, "convert": convert}
 	if len(args) == 0 {
 		fmt.Fprintln(stderr, usage)
-		return failed
+		return exitErrors
 	}
 	switch verb := verbs[args[0]]; {
 	case verb != nil:
 		return verb(args[1:], stdout, stderr)
 	case args[0] == "version" || args[0] == "--version" || args[0] == "-V":
 		fmt.Fprintln(stdout, "inetctl (goinetd) "+version)
-		return fine
+		return exitOK
 	case args[0] == "help" || args[0] == "--help" || args[0] == "-h":
 		fmt.Fprintln(stdout, usage)
-		return fine
+		return exitOK
 	}
 	fmt.Fprintf(stderr, "inetctl: there is no verb %q\n%s\n", args[0], usage)
-	return failed
+	return exitErrors
 }
 
 // flags gives the flags that all verbs have.
@@ -90,7 +91,7 @@ func options(dialect string) (config.Options, error) {
 	default:
 		return config.Options{}, fmt.Errorf("-f: %q is none of inetd, xinetd and toml", dialect)
 	}
-	return config.Options{Dialect: d, KnownUser: spawn.NewAccounts().Known}, nil
+	return config.Options{Dialect: d, KnownUser: spawn.NewAccounts().Known, Builtins: builtin.Known()}, nil
 }
 
 // A configuration is what a verb is about.
@@ -126,10 +127,10 @@ func load(f *flag.FlagSet, args []string, dialect *string) (c configuration, err
 }
 
 // stop ends a verb for an error.
-func stop(verb string, err error, stderr io.Writer) int {
+func fatal(verb string, err error, stderr io.Writer) int {
 	if errors.Is(err, flag.ErrHelp) {
-		return fine
+		return exitOK
 	}
 	fmt.Fprintf(stderr, "inetctl: %s: %v\n", verb, err)
-	return failed
+	return exitErrors
 }

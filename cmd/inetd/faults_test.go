@@ -22,7 +22,7 @@ func TestCannotExec(t *testing.T) {
 	text := write(t, dir+"/text", "just some words\n", 0o755)
 	plain := write(t, dir+"/plain", "#!/bin/sh\n", 0o644)
 	cases := []struct{ program, start, fail string }{
-		{dir + "/missing", `program of \d+: stat .*no such file`, `exec \S+/missing: no such file or directory`},
+		{dir + "/missing", `program: stat .*no such file`, `exec \S+/missing: no such file or directory`},
 		{plain, `is not executable`, `exec \S+/plain: permission denied`},
 		{text, ``, `exec \S+/text: exec format error \(neither a program nor a script that begins with #!\)`},
 	}
@@ -91,7 +91,7 @@ func TestPortTaken(t *testing.T) {
 	l.Close()
 	u.Close()
 	x.Close()
-	d.find(`can be had now: listening`, 3)
+	d.find(`now listening on `, 3)
 	if got := ask(t, p, ""); got != "mine\n" {
 		t.Errorf("port %d says %q", p, got)
 	}
@@ -109,7 +109,7 @@ func TestAddressComesUp(t *testing.T) {
 		command(t, "nsenter", append([]string{"-n", "-t", strconv.Itoa(d.pid())}, args...)...)
 	}
 	inside("ip", "addr", "add", "192.0.2.77/32", "dev", "lo")
-	d.find(`can be had now: listening`, 1)
+	d.find(`now listening on `, 1)
 }
 
 // Out of descriptors: clients wait in the queue, the daemon does not spin,
@@ -253,14 +253,14 @@ func TestLooping(t *testing.T) {
 		io.Copy(io.Discard, c)
 		c.Close()
 	}
-	d.find(`\d+ server failing \(looping\), service terminated: 256 starts within a minute; back at [0-9:]+ \(the limit is nowait\.256 or -R 256; 0 is none\)`, 1)
+	d.find(`\d+ server failing \(looping\), service terminated: 256 starts within a minute; resuming at [0-9:]+ \(the limit is nowait\.256 or -R 256; 0 is none\)`, 1)
 	if refused < 300-256-1 {
 		t.Errorf("%d of 300 refused", refused)
 	}
 	if got := ask(t, q, ""); got != "fine\n" {
 		t.Errorf("the other service says %q", got)
 	}
-	d.find(`server looped and is back`, 1)
+	d.find(`resumed after looping`, 1)
 	began := time.Now()
 	for {
 		c, err := net.Dial("tcp", at(p))

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand"
@@ -20,12 +21,16 @@ import (
 )
 
 // The tests run the built inetd against real sockets and real programs. They
-// are built once, by TestMain: the daemon, a copy that rests for two seconds
-// instead of ten minutes, and a program that tells of its world.
+// are built once, by TestMain: the daemon, and a program that prints its
+// process attributes. The impatient daemon, which suspends services for two
+// seconds instead of ten minutes, is the test binary itself.
 var built struct {
 	inetd, impatient, world string
 	err                     error
 }
+
+// asDaemon is the environment variable that makes the test binary the daemon.
+const asDaemon = "GOINETD_TEST_DAEMON"
 
 var buildFlags []string // of the daemon: files with build tags add to them
 
@@ -33,6 +38,9 @@ var buildFlags []string // of the daemon: files with build tags add to them
 const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asDaemon) != "" {
+		os.Exit(runMain(tunables{suspension: 2 * time.Second, identTimeout: 2 * time.Second}))
+	}
 	os.Unsetenv("NOTIFY_SOCKET")
 	if os.Getenv("GOINETD_TEST_INSIDE") != "" { // a test of ours runs itself again, elsewhere
 		dir := os.Getenv("GOINETD_TEST_BUILT")
@@ -46,17 +54,17 @@ func TestMain(m *testing.M) {
 	}
 	os.Chmod(dir, 0o755)
 	built.inetd, built.impatient, built.world = dir+"/inetd", dir+"/impatient", dir+"/world"
-	build := func(out, flags string) {
-		cmd := exec.Command("go", append(append([]string{"build", "-o", out, "-ldflags", flags}, buildFlags...), ".")...)
-		if !racing {
-			cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as the README builds it
-		}
-		if text, err := cmd.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("go build: %v\n%s", err, text)
-		}
+	cmd := exec.Command("go", append(append([]string{"build", "-o", built.inetd}, buildFlags...), ".")...)
+	if !racing {
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as the README builds it
 	}
-	build(built.inetd, "")
-	build(built.impatient, "-X main.looped=2 -X main.identLimit=2")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		built.err = fmt.Errorf("go build: %v\n%s", err, text)
+	}
+	if self, err := os.Executable(); err == nil {
+		err = os.Symlink(self, built.impatient)
+		built.err = errors.Join(built.err, err)
+	}
 	status := 1
 	if built.err == nil {
 		status = m.Run()
@@ -207,6 +215,9 @@ func (s setup) launch(t *testing.T) *daemonProcess {
 	}
 	d.cmd = exec.Command(args[0], args[1:]...)
 	d.cmd.Env = append(append(os.Environ(), "NOTIFY_SOCKET="+socket), s.env...)
+	if s.program == built.impatient {
+		d.cmd.Env = append(d.cmd.Env, asDaemon+"=1")
+	}
 	d.cmd.SysProcAttr = s.attr
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {

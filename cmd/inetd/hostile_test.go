@@ -101,7 +101,7 @@ func TestUnixSocketReplaced(t *testing.T) {
 	}
 	os.Remove(dir + "/x")
 	d.reload(conf)
-	d.find(`removed behind our back: opened anew`, 1)
+	d.find(`was deleted: opened again`, 1)
 	c, err := net.Dial("unix", dir+"/x")
 	if err != nil {
 		t.Fatal(err)
@@ -148,6 +148,6 @@ func TestExecHangs(t *testing.T) {
 		}
 	}
 	d.signal(syscall.SIGTERM)
-	d.find(`no longer listening`, 1)
+	d.find(`stopped listening`, 1)
 	watch.Close() // a thread in a vfork is not to be killed before its child goes on
 }

@@ -1,31 +1,43 @@
-// Command inetd is an internet super-server: it listens on the sockets that
-// inetd.conf names and starts a program for each client.
+// Command inetd is an internet super-server: it listens on the sockets of the
+// services that inetd.conf, xinetd.conf or a TOML file configures, and runs a
+// program for each client. See inetd(8).
 //
 //	inetd [-dEilV] [-f dialect] [-q length] [-R rate] [-c max] [-C rate]
 //	      [-s max] [-a address] [-p pidfile] [file ...]
 //
-// xinetd.conf and TOML are read as well. By the name xinetd, it takes the
-// options of xinetd(8).
+// Under the name xinetd, it takes the options of xinetd(8).
 package main
 
 import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
+
+	"goinetd/inetd/handover"
 )
 
 // version is set by the linker: -X main.version=...
 var version = "devel"
 
-func main() {
-	parse, help, wrong := parseOptions, usage, 2
+// tunables are times that the tests shorten. Zero values are the defaults.
+type tunables struct {
+	suspension   time.Duration // of a looping service
+	identTimeout time.Duration
+}
+
+func main() { os.Exit(runMain(tunables{})) }
+
+// runMain is the program. It returns the exit status.
+func runMain(t tunables) int {
+	parse, help, usageError := parseFlags, usage, 2
 	if ident() == "xinetd" {
-		parse, help, wrong = parseXinetd, xinetdUsage, 1
+		parse, help, usageError = parseXinetdFlags, xinetdUsage, 1
 	}
 	o, err := parse(os.Args[1:])
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n%s\n", ident(), err, help)
-		os.Exit(wrong)
+		return usageError
 	}
 	if o.version {
 		out := os.Stdout
@@ -33,14 +45,15 @@ func main() {
 			out = os.Stderr
 		}
 		fmt.Fprintln(out, ident()+" (goinetd) "+version)
-		return
+		return 0
 	}
-	background := takeParent()
-	if !o.foreground && background == nil && os.Getenv(estateVariable) == "" {
-		os.Exit(intoBackground())
+	launcher := findLauncher()
+	if !o.foreground && launcher == nil && os.Getenv(handover.Variable) == "" {
+		return daemonize()
 	}
-	os.Exit(run(o, background))
+	d := &daemon{o: o, tunables: t, launcher: launcher}
+	return d.run()
 }
 
-// ident is what the daemon is called in logs: what it was started as.
+// ident is the daemon's name in logs: that of the program as it was started.
 func ident() string { return filepath.Base(os.Args[0]) }

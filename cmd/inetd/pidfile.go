@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"goinetd/inetd/holder"
+	"goinetd/inetd/portowner"
 )
 
 // A pidfile is locked for as long as its daemon runs, so that a number left
@@ -64,11 +64,11 @@ func locked(path string, f *os.File, err error) error {
 		return fmt.Errorf("lock %s: %w", path, err)
 	}
 	text, _ := io.ReadAll(io.LimitReader(f, 32))
-	who := holder.Holder{Who: "another process"}
+	who := portowner.Owner{Desc: "another process"}
 	if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
-		who = holder.Describe(pid)
+		who = portowner.Describe(pid)
 	}
-	return fmt.Errorf("an inetd runs already: %s holds %s (%s)", who.Who, path,
+	return fmt.Errorf("an inetd runs already: %s holds %s (%s)", who.Desc, path,
 		strings.TrimPrefix(who.Advice()+"; or have it reload with SIGHUP, or choose another pidfile with -p", "; or "))
 }
 

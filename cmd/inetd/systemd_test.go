@@ -57,7 +57,7 @@ func TestSocketsByName(t *testing.T) {
 func TestSocketsByAddress(t *testing.T) {
 	p, q, other := port(t), port(t), port(t)
 	d, first := activated(t, fmt.Sprintf("%s dgram udp wait root internal echo\n%s stream tcp nowait root internal echo\n", at(q), at(other)), p, q)
-	d.find(fmt.Sprintf(`socket \S+ \(tcp 127\.0\.0\.1:%d\) was handed over and no service wants it: closed`, p), 1)
+	d.find(fmt.Sprintf(`socket \S+ \(tcp 127\.0\.0\.1:%d\) was passed by the service manager, and no service wants it: closed`, p), 1)
 	if _, err := first.Read(make([]byte, 1)); err == nil {
 		t.Error("a client of the unwanted socket is served")
 	}

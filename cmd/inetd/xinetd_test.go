@@ -453,7 +453,7 @@ func TestTimeouts(t *testing.T) {
 	if got := readAll(t, kept); !strings.HasSuffix(got, "still there") {
 		t.Errorf("what was busy was ended: %q", got)
 	}
-	d.find(fmt.Sprintf(`s%d: pid \d+ ended: idle_timeout 1s is over`, idle), 1)
+	d.find(fmt.Sprintf(`s%d: pid \d+ terminated: idle_timeout of 1s exceeded`, idle), 1)
 	d.find(fmt.Sprintf(`EXIT: s%d signal=15 `, session), 1)
 }
 
@@ -520,7 +520,7 @@ func TestXinetdOptions(t *testing.T) {
 		return line.Match(text)
 	})
 	log, _ := os.ReadFile(dir + "/log")
-	if !strings.Contains(string(log), "WARNING: option -nonsense is not known") {
+	if !strings.Contains(string(log), "WARNING: unknown option -nonsense has no effect") {
 		t.Errorf("%s", log)
 	}
 	syscall.Kill(pid, syscall.SIGUSR2) // xinetd's other signal for a reload

@@ -46,7 +46,7 @@ const Window = time.Minute
 type Verdict int
 
 const (
-	Yes     Verdict = iota
+	Granted Verdict = iota
 	Full            // as many run as may: wait until one ends
 	Looping         // PerMinute is used up: rest
 	Busy            // its last starts are being decided on: ask again
@@ -127,7 +127,7 @@ func (g *Gate) Reserve(l Limits, now time.Duration) Verdict {
 		return Busy
 	}
 	g.reserved++
-	return Yes
+	return Granted
 }
 
 // Cancel takes back a Reserve.
@@ -194,7 +194,7 @@ func (g *Gate) Leave(from netip.Addr) {
 
 // Forgive forgets the starts, so that a service that was resting begins
 // anew. What runs goes on being counted.
-func (g *Gate) Forgive() { g.starts, g.cps = 0, meter{} }
+func (g *Gate) ResetRates() { g.starts, g.cps = 0, meter{} }
 
 // meterSource counts a start of one client. Who comes too often is kept out
 // for the pause, and nobody else is.
@@ -207,7 +207,7 @@ func (g *Gate) meterSource(r config.Rate, now time.Duration, from netip.Addr) Re
 		m = meter{}
 	}
 	if !known && len(g.sources) >= maxSources {
-		g.forgetMeters(r, now)
+		g.evictMeters(r, now)
 	}
 	reason := Reason("")
 	if m.over(r, now) {
@@ -223,7 +223,7 @@ func (g *Gate) meterSource(r config.Rate, now time.Duration, from netip.Addr) Re
 
 // forgetMeters makes room: the windows that are over, and if that is not
 // enough, any quarter of those that are not kept out.
-func (g *Gate) forgetMeters(r config.Rate, now time.Duration) {
+func (g *Gate) evictMeters(r config.Rate, now time.Duration) {
 	for a, m := range g.sources {
 		if m.paused <= now && now-m.since > time.Duration(r.Max)*time.Second {
 			delete(g.sources, a)
@@ -248,7 +248,7 @@ func (g *Gate) rate(limit int, now time.Duration, from netip.Addr) bool {
 	if !known || now-r.since > Window {
 		r = rate{since: now}
 		if !known && len(g.rates) >= maxSources {
-			g.forget(now)
+			g.evictRates(now)
 		}
 	}
 	if r.n >= limit {
@@ -264,7 +264,7 @@ func (g *Gate) rate(limit int, now time.Duration, from netip.Addr) bool {
 
 // forget makes room in the table of rates: the windows that are over, and if
 // that is not enough, any quarter of it.
-func (g *Gate) forget(now time.Duration) {
+func (g *Gate) evictRates(now time.Duration) {
 	for a, r := range g.rates {
 		if now-r.since > Window {
 			delete(g.rates, a)

@@ -11,13 +11,13 @@ var client, other = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0
 func TestInstances(t *testing.T) {
 	var g Gate
 	l := Limits{Instances: 2, Queue: true}
-	for i, want := range []Verdict{Yes, Yes, Full, Full} {
+	for i, want := range []Verdict{Granted, Granted, Full, Full} {
 		if got := g.Reserve(l, 0); got != want {
 			t.Errorf("start %d: %v", i, got)
 		}
 	}
 	g.Cancel()
-	if got := g.Reserve(l, 0); got != Yes {
+	if got := g.Reserve(l, 0); got != Granted {
 		t.Errorf("after a cancel: %v", got)
 	}
 	g.Enter(l, 0, client)
@@ -33,10 +33,10 @@ func TestLooping(t *testing.T) {
 	for _, c := range []struct {
 		at   time.Duration // of the fourth start
 		want Verdict
-	}{{0, Looping}, {time.Minute, Looping}, {time.Minute + 1, Yes}} {
+	}{{0, Looping}, {time.Minute, Looping}, {time.Minute + 1, Granted}} {
 		var g Gate
 		for range 3 {
-			if g.Reserve(l, 0) != Yes {
+			if g.Reserve(l, 0) != Granted {
 				t.Fatal("refused below the limit")
 			}
 			g.Enter(l, 0, netip.Addr{})
@@ -46,7 +46,7 @@ func TestLooping(t *testing.T) {
 			t.Errorf("at %v: %v", c.at, got)
 		}
 		if c.want == Looping {
-			if g.Forgive(); g.Reserve(l, c.at) != Yes {
+			if g.ResetRates(); g.Reserve(l, c.at) != Granted {
 				t.Errorf("at %v: not forgiven", c.at)
 			}
 		}
@@ -57,14 +57,14 @@ func TestLooping(t *testing.T) {
 func TestReservedIsNoStart(t *testing.T) {
 	var g Gate
 	l := Limits{PerMinute: 2}
-	for i, want := range []Verdict{Yes, Yes, Busy} {
+	for i, want := range []Verdict{Granted, Granted, Busy} {
 		if got := g.Reserve(l, 0); got != want {
 			t.Errorf("reserve %d: %v", i, got)
 		}
 	}
 	g.Cancel()
 	g.Enter(l, 0, client)
-	if got := g.Reserve(l, 0); got != Yes || g.Starts() != 1 {
+	if got := g.Reserve(l, 0); got != Granted || g.Starts() != 1 {
 		t.Errorf("%v after one start of two, %d counted", got, g.Starts())
 	}
 }

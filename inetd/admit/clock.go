@@ -7,7 +7,7 @@ import (
 )
 
 // Open tells whether a moment is in the access times. None means always.
-func Open(spans []config.Span, now time.Time) bool {
+func InTimes(spans []config.Span, now time.Time) bool {
 	if len(spans) == 0 {
 		return true
 	}

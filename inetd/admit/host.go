@@ -25,7 +25,7 @@ const maxNames = 8
 
 // LookUp asks the name services for the names of an address. It can take
 // seconds.
-func LookUp(a netip.Addr) *Host {
+func LookupHost(a netip.Addr) *Host {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupLimit)
 	defer cancel()
 	h := &Host{}

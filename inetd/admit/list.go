@@ -35,7 +35,7 @@ type rule struct {
 func NewList(sources []config.Source, ipv4only bool) *List {
 	l := &List{}
 	for _, s := range sources {
-		r := rule{strings.Clone(s.Text), s.At.String()}
+		r := rule{strings.Clone(s.Text), s.Pos.String()}
 		for _, p := range s.Prefixes {
 			if p.Addr().Is4() {
 				insert(&l.four, p, r)
@@ -111,7 +111,7 @@ type Access struct {
 func NewAccess(s *config.Service, list func([]config.Source) *List) Access {
 	var a Access
 	if s.OnlyFrom != nil {
-		a.OnlyFrom, a.at = list(s.OnlyFrom), s.Where("only_from").String()
+		a.OnlyFrom, a.at = list(s.OnlyFrom), s.PosOf("only_from").String()
 	}
 	if len(s.NoAccess) > 0 {
 		a.NoAccess = list(s.NoAccess)
@@ -121,15 +121,15 @@ func NewAccess(s *config.Service, list func([]config.Source) *List) Access {
 
 // Named tells whether lists have names of hosts, so that a client's may have
 // to be looked up.
-func (a *Access) Named() bool {
+func (a *Access) HasNames() bool {
 	return a.OnlyFrom != nil && a.OnlyFrom.names != nil || a.NoAccess != nil && a.NoAccess.names != nil
 }
 
 // An Answer is what rules say of a client.
-type Answer struct {
-	Refused bool
-	Ask     bool   // it depends on the client's name
-	Rule    string // why: "no_access 192.0.2.0/24, xinetd.d/tftp:9"
+type Result struct {
+	Refused  bool
+	NeedName bool   // it depends on the client's name
+	Rule     string // why: "no_access 192.0.2.0/24, xinetd.d/tftp:9"
 }
 
 // Check says whether a client may come. A client that both lists have is
@@ -139,9 +139,9 @@ type Answer struct {
 // A name lets somebody in only if it leads back to the address, because
 // whoever has an address can give it any name; it keeps somebody out
 // either way, and so does a name service that gives no answer.
-func (a *Access) Check(from netip.Addr, host *Host) Answer {
+func (a *Access) Check(from netip.Addr, host *Host) Result {
 	if !from.IsValid() {
-		return Answer{}
+		return Result{}
 	}
 	if no := a.NoAccess; no != nil {
 		if r, in := no.byAddress(from); in {
@@ -150,10 +150,10 @@ func (a *Access) Check(from netip.Addr, host *Host) Answer {
 		if no.names != nil && host == nil {
 			if only := a.OnlyFrom; only != nil && only.names == nil {
 				if _, in := only.byAddress(from); !in { // whatever its name is
-					return Answer{Refused: true, Rule: "only_from, " + a.at}
+					return Result{Refused: true, Rule: "only_from, " + a.at}
 				}
 			}
-			return Answer{Ask: true}
+			return Result{NeedName: true}
 		}
 		if no.names != nil {
 			if r, in := no.byName(host.Claimed); in {
@@ -166,22 +166,22 @@ func (a *Access) Check(from netip.Addr, host *Host) Answer {
 	}
 	only := a.OnlyFrom
 	if only == nil {
-		return Answer{}
+		return Result{}
 	}
 	if _, in := only.byAddress(from); in {
-		return Answer{}
+		return Result{}
 	}
 	if only.names != nil {
 		if host == nil {
-			return Answer{Ask: true}
+			return Result{NeedName: true}
 		}
 		if _, in := only.byName(host.Confirmed); in {
-			return Answer{}
+			return Result{}
 		}
 	}
-	return Answer{Refused: true, Rule: "only_from, " + a.at}
+	return Result{Refused: true, Rule: "only_from, " + a.at}
 }
 
-func refused(list string, r rule) Answer {
-	return Answer{Refused: true, Rule: list + " " + r.text + ", " + r.at}
+func refused(list string, r rule) Result {
+	return Result{Refused: true, Rule: list + " " + r.text + ", " + r.at}
 }

@@ -43,7 +43,7 @@ func TestAccess(t *testing.T) {
 		{"only_from = 192.0.0.0\nno_access = 192.0.2.7", "192.0.2.8", true},
 	} {
 		a := access(t, c.lists, false)
-		if got := a.Check(netip.MustParseAddr(c.from), nil); got.Refused == c.in || got.Ask {
+		if got := a.Check(netip.MustParseAddr(c.from), nil); got.Refused == c.in || got.NeedName {
 			t.Errorf("%q, %s: %+v", c.lists, c.from, got)
 		}
 	}
@@ -81,7 +81,7 @@ func TestAccessByName(t *testing.T) {
 			t.Errorf("%+v: %+v", c.host, got)
 		}
 	}
-	if !only.Check(client, nil).Ask || !no.Check(client, nil).Ask {
+	if !only.Check(client, nil).NeedName || !no.Check(client, nil).NeedName {
 		t.Error("decided without the name")
 	}
 	mixed := access(t, "only_from = 192.0.2.7 x.example\nno_access = 192.0.2.9 y.example", false)
@@ -101,7 +101,7 @@ func TestOpen(t *testing.T) {
 		{nil, at(3, 0), true}, {day, at(7, 59), false}, {day, at(8, 0), true}, {day, at(18, 30), true}, {day, at(18, 31), false},
 		{night, at(23, 0), true}, {night, at(0, 0), true}, {night, at(6, 0), true}, {night, at(6, 1), false}, {night, at(21, 59), false},
 	} {
-		if Open(c.spans, c.now) != c.open {
+		if InTimes(c.spans, c.now) != c.open {
 			t.Errorf("%v at %v", c.spans, c.now)
 		}
 	}
@@ -128,7 +128,7 @@ func TestCPS(t *testing.T) {
 		}
 	}
 	running := g.Running()
-	g.Forgive()
+	g.ResetRates()
 	if got := enter(2 * time.Second); got != "" || g.Running() != running+1 {
 		t.Errorf("%q after the pause, %d running", got, g.Running())
 	}

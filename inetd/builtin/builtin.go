@@ -1,13 +1,13 @@
-// Package builtin is the small services that inetd answers itself: echo (RFC
-// 862), discard (863), chargen (864), daytime (867) and time (868) over TCP
-// and UDP, and tcpmux (1078).
+// Package builtin serves what inetd serves itself: echo (RFC 862), discard
+// (863), qotd (865), chargen (864), daytime (867) and time (868) over TCP and
+// UDP, and tcpmux (1078). The table of them is in table.go.
 //
-// A Stream serves one TCP connection without ever blocking: the caller waits
-// until its descriptor is ready, calls Ready, and does what that asks for.
-// No connection has a process or a goroutine. Datagrams serves a UDP socket,
-// a batch of questions at a time.
+// A [Stream] serves one TCP connection and never blocks: the caller waits
+// until the descriptor is ready, calls Ready, and does what the result asks
+// for. No connection has a process or a goroutine. [Datagrams] serves a UDP
+// socket, a batch of datagrams at a time.
 //
-// Descriptors stay blocking, because tcpmux gives them to programs;
+// Descriptors stay blocking, because tcpmux hands them to programs;
 // MSG_DONTWAIT does the rest.
 package builtin
 
@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"goinetd/config"
 )
 
 // A Next is what a Stream asks of its caller.
@@ -26,66 +28,21 @@ const (
 	Write                 // call Ready when there is room to write
 	ReadWrite             // either
 	Close                 // close the connection
-	Drain                 // all is said: carry on with NewDrain
+	Linger                // everything is sent: continue with NewLinger
 	Start                 // tcpmux has the name of a service
-	Told                  // NewTell has said all
+	Sent                  // NewText has sent everything
 )
 
 // A Stream serves one TCP connection.
 type Stream interface {
-	// Ready does what can be done without waiting. buf is room that the
-	// Stream may use during the call.
+	// Ready does what can be done without waiting. The Stream may use buf
+	// during the call.
 	Ready(fd int, buf []byte) Next
 }
 
-// NewStream gives a connection's server. The name is one that Streams lists.
-func NewStream(name string) Stream {
-	switch name {
-	case "echo":
-		return &echo{}
-	case "discard":
-		return discard{}
-	case "chargen":
-		return &chargen{}
-	case "daytime":
-		return say(daytime)
-	case "time":
-		return say(timeOfDay)
-	case "tcpmux":
-		return &Mux{}
-	}
-	return nil
-}
-
-// NewTell gives a server that says something, and is done when the kernel
-// has all of it.
-func NewTell(text []byte) Stream { return &tell{text} }
-
-type tell struct{ left []byte }
-
-func (t *tell) Ready(fd int, _ []byte) Next {
-	n, ok := send(fd, t.left)
-	if !ok {
-		return Close
-	}
-	if t.left = t.left[n:]; len(t.left) > 0 {
-		return Write
-	}
-	return Told
-}
-
-// NewDrain gives a server that ends a connection whose client may still be
-// sending: it has shut down its own side, and reads until the client has
-// seen that. A close with unread data would send a reset, which can destroy
-// what was said last.
-func NewDrain(fd int) Stream {
-	unix.Shutdown(fd, unix.SHUT_WR)
-	return &drain{left: 1 << 20}
-}
-
-// rounds bounds what one call of Ready does, so that one busy connection
-// does not hold up the others.
-const rounds = 8
+// maxRounds is how many reads one call of Ready does, so that one busy
+// connection does not delay the others.
+const maxRounds = 8
 
 func receive(fd int, buf []byte) (n int, next Next) {
 	for {
@@ -119,14 +76,14 @@ func send(fd int, b []byte) (n int, ok bool) {
 	return n, true
 }
 
-// echo sends back what it reads. What the client does not take yet is kept,
-// and nothing more is read until it has gone.
+// echo sends back what it reads. What the client does not take is kept, and
+// nothing more is read until it has been sent.
 type echo struct {
 	pending []byte
 }
 
 func (e *echo) Ready(fd int, buf []byte) Next {
-	for range rounds {
+	for range maxRounds {
 		out := e.pending
 		if len(out) == 0 {
 			n, next := receive(fd, buf)
@@ -151,7 +108,7 @@ func (e *echo) Ready(fd int, buf []byte) Next {
 type discard struct{}
 
 func (discard) Ready(fd int, buf []byte) Next {
-	for range rounds {
+	for range maxRounds {
 		if n, next := receive(fd, buf); n == 0 {
 			return next
 		}
@@ -159,21 +116,21 @@ func (discard) Ready(fd int, buf []byte) Next {
 	return Read
 }
 
-// chargen sends lines of the printing characters for as long as the client
-// takes them, and throws away what it is sent.
+// chargen sends lines of printing characters as long as the client takes
+// them, and discards what it receives.
 type chargen struct {
-	at   int  // in pattern
-	deaf bool // the client will send no more; it may go on to listen
+	at         int  // in pattern
+	readClosed bool // the client has shut down its sending side
 }
 
 func (c *chargen) Ready(fd int, buf []byte) Next {
 	next := ReadWrite
-	if c.deaf {
+	if c.readClosed {
 		next = Write
-	} else if _, heard := receive(fd, buf); heard == Close {
-		c.deaf, next = true, Write
+	} else if _, received := receive(fd, buf); received == Close {
+		c.readClosed, next = true, Write
 	}
-	for range rounds {
+	for range maxRounds {
 		n, ok := send(fd, pattern[c.at:])
 		if !ok {
 			return Close
@@ -186,35 +143,18 @@ func (c *chargen) Ready(fd int, buf []byte) Next {
 	return next
 }
 
-// say answers and is done.
-type say func(b []byte) []byte
+// A reply sends one text and closes.
+type reply func(b []byte) []byte
 
-func (s say) Ready(fd int, buf []byte) Next {
-	if _, ok := send(fd, s(buf[:0])); !ok {
+func (r reply) Ready(fd int, buf []byte) Next {
+	if _, ok := send(fd, r(buf[:0])); !ok {
 		return Close
 	}
-	return Drain
+	return Linger
 }
 
-type drain struct {
-	left int // bytes that we are willing to read
-}
-
-func (d *drain) Ready(fd int, buf []byte) Next {
-	for range rounds {
-		n, next := receive(fd, buf)
-		if n == 0 {
-			return next
-		}
-		if d.left -= n; d.left <= 0 {
-			return Close
-		}
-	}
-	return Read
-}
-
-// pattern is a whole turn of chargen's lines: the 95 printing characters of
-// ASCII, 72 of them in each line, one further on in the next (RFC 864).
+// pattern is one period of chargen's lines: the 95 printing characters of
+// ASCII, 72 in each line, each line shifted by one (RFC 864).
 var pattern = func() []byte {
 	const first, count, width = ' ', 95, 72
 	var b []byte
@@ -227,16 +167,27 @@ var pattern = func() []byte {
 	return b
 }()
 
-// daytime is the local time as ctime(3) has it, which is what every inetd
-// answers; RFC 867 asks for no special form.
+// daytime appends the local time as ctime(3) prints it, which is what every
+// inetd sends; RFC 867 leaves the format open.
 func daytime(b []byte) []byte {
 	return append(time.Now().AppendFormat(b, time.ANSIC), '\r', '\n')
 }
 
-// epoch1900 is 1970-01-01 in the time of RFC 868, which counts seconds since
-// 1900-01-01 in 32 bits.
+// epoch1900 is 1970-01-01 in RFC 868's time: seconds since 1900-01-01, in 32
+// bits.
 const epoch1900 = 2208988800
 
 func timeOfDay(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(time.Now().Unix()+epoch1900))
+}
+
+func echoDatagram(_ *config.BuiltinSettings, q question) []byte { return q.room[:q.size:q.size] }
+
+func noReply(*config.BuiltinSettings, question) []byte { return nil }
+
+// maxChargen is the longest chargen reply over UDP, in bytes (RFC 864).
+const maxChargen = 512
+
+func chargenDatagram(_ *config.BuiltinSettings, q question) []byte {
+	return pattern[:min(q.limit, maxChargen)]
 }

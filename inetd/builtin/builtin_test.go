@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"goinetd/config"
 )
 
 // RFC 864: 72 of the 95 printing characters in each line, one further on in
@@ -42,36 +44,40 @@ func TestClock(t *testing.T) {
 	}
 }
 
-// No answer is longer than its question but for the two that say the time.
-func TestAnswers(t *testing.T) {
-	for _, n := range []int{0, 1, 100, 511, 512, 513, 65507} {
-		question := bytes.Repeat([]byte{'q'}, n)
-		room := func() []byte { return append(make([]byte, 0, maxDatagram), question...)[:maxDatagram] }
-		if got := Answer("echo", room(), n); !bytes.Equal(got, question) {
-			t.Errorf("echo of %d bytes: %d", n, len(got))
+// No reply is longer than its datagram, except the two that are the time.
+func TestReplyLength(t *testing.T) {
+	for _, known := range Known() {
+		if !known.Datagram {
+			continue
 		}
-		if got := Answer("chargen", room(), n); len(got) != min(n, 512) {
-			t.Errorf("chargen answers %d bytes to %d", len(got), n)
+		h := New(known.Name, config.BuiltinSettings{})
+		for _, n := range []int{0, 1, 100, 511, 512, 513, 65507} {
+			sent := bytes.Repeat([]byte{'q'}, n)
+			room := append(make([]byte, 0, maxDatagram), sent...)[:maxDatagram]
+			got := h.reply(room, n)
+			want := map[string]int{"echo": n, "chargen": min(n, 512), "daytime": 26, "time": 4}[known.Name]
+			if len(got) != want {
+				t.Errorf("%s replies %d bytes to %d, want %d", known.Name, len(got), n, want)
+			}
+			if known.Name == "echo" && !bytes.Equal(got, sent) {
+				t.Errorf("echo of %d bytes is %q", n, got)
+			}
 		}
-		if got := Answer("discard", room(), n); got != nil {
-			t.Errorf("discard answers %q", got)
-		}
-		if got := Answer("daytime", room(), n); len(got) != 26 {
-			t.Errorf("daytime answers %q", got)
-		}
-		if got := Answer("time", room(), n); len(got) != 4 {
-			t.Errorf("time answers %q", got)
-		}
+	}
+	// Whatever a service makes, nothing longer is sent.
+	long := &Handler{service: &service{datagram: func(*config.BuiltinSettings, question) []byte { return make([]byte, 21) }}}
+	if got := long.reply(make([]byte, maxDatagram), 20); got != nil {
+		t.Errorf("%d bytes are sent to 20", len(got))
 	}
 }
 
-func TestAnswerable(t *testing.T) {
+func TestIsUnicast(t *testing.T) {
 	for a, want := range map[string]bool{
 		"127.0.0.1:4000": true, "192.0.2.1:4000": true, "[2001:db8::1]:4000": true, "[::1]:4000": true,
 		"255.255.255.255:4000": false, "224.0.0.1:4000": false, "239.1.2.3:4000": false, "0.0.0.0:4000": false,
 		"[ff02::1]:4000": false, "[::]:4000": false,
 	} {
-		if got := Answerable(netip.MustParseAddrPort(a)); got != want {
+		if got := isUnicast(netip.MustParseAddrPort(a)); got != want {
 			t.Errorf("%s: %v", a, got)
 		}
 	}

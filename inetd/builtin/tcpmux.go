@@ -16,11 +16,11 @@ type Mux struct {
 	name []byte
 }
 
-// Name gives what the client asked for, once Ready has returned Start.
+// Name returns what the client asked for, once Ready has returned Start.
 func (m *Mux) Name() string { return string(m.name) }
 
-// Ready looks at what has come without taking it, finds the end of the name,
-// and takes that much.
+// Ready peeks at what has arrived, finds the end of the name, and reads that
+// much.
 func (m *Mux) Ready(fd int, buf []byte) Next {
 	for {
 		n, _, err := unix.Recvfrom(fd, buf[:maxName+2], unix.MSG_DONTWAIT|unix.MSG_PEEK)
@@ -49,31 +49,32 @@ func (m *Mux) Ready(fd int, buf []byte) Next {
 	}
 }
 
-// feed adds what was seen to the name and tells how much of it to take.
+// feed adds what was peeked at to the name and returns how much of it to
+// read.
 func (m *Mux) feed(seen []byte) (take int, next Next) {
 	end := bytes.IndexByte(seen, '\n')
 	if end < 0 {
 		m.name = append(m.name, seen...)
 		if len(m.name) > maxName+1 {
-			return len(seen), Drain
+			return len(seen), Linger
 		}
 		return len(seen), Read
 	}
 	m.name = bytes.TrimSuffix(append(m.name, seen[:end]...), []byte("\r"))
 	if len(m.name) > maxName {
-		return end + 1, Drain
+		return end + 1, Linger
 	}
 	return end + 1, Start
 }
 
-// Accepted is the positive answer of a tcpmux service that does not give it
-// itself ("+name" in inetd.conf), and Unknown the negative one.
+// Accepted is the positive reply for a tcpmux service that does not send it
+// itself ("+name" in inetd.conf), Unknown the negative one.
 const (
 	Accepted = "+Go\r\n"
 	Unknown  = "-Service not available\r\n"
 )
 
-// Help is the answer to the name HELP: the services, one a line.
+// Help returns the reply to the name HELP: the services, one on a line.
 func Help(names []string) []byte {
 	var b []byte
 	for _, n := range names {

@@ -54,7 +54,7 @@ const lookupLimit = 5 * time.Second
 
 // Resolve gives the addresses that a listener stands for: one for each
 // family, or for each address that its name has.
-func Resolve(l config.Listen, t config.SocketType, known Hosts) ([]Address, error) {
+func Addresses(l config.Listen, t config.SocketType, known Hosts) ([]Address, error) {
 	a := Address{Network: l.Network, Type: t, Proto: l.Proto, Path: l.Path}
 	if l.Network == "unix" || l.Network == "systemd" {
 		a.Name = l.Host
@@ -110,7 +110,7 @@ type answer struct {
 
 // LookUp looks names up, each once and all at the same time. It takes
 // lookupLimit at most.
-func LookUp(names []string) Hosts {
+func Resolve(names []string) Hosts {
 	h := Hosts{}
 	for _, name := range names {
 		if _, err := netip.ParseAddr(name); err != nil {
@@ -177,16 +177,4 @@ var kinds = map[config.SocketType]int{
 // Accepts tells whether connections are accepted from sockets of this type.
 func Accepts(t config.SocketType) bool {
 	return t == config.Stream || t == config.Seqpacket
-}
-
-// AddrPort gives a peer's address, IPv4 as IPv4 whatever the socket's
-// family; zero for what is not an internet address.
-func AddrPort(sa unix.Sockaddr) netip.AddrPort {
-	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
-	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
-	}
-	return netip.AddrPort{}
 }

@@ -11,40 +11,40 @@ import (
 // to the one that comes after it: those that a service manager has a copy of,
 // and the others.
 const (
-	kept = "kept-"
-	left = "left-"
+	storePrefix  = "kept-"
+	retainedName = "left-"
 )
 
 // KeptName is the name under which a service manager keeps a copy of a socket
 // of ours: FDNAME= of sd_pid_notify_with_fds(3). It is the same as long as
 // the socket lives.
-func KeptName(fd int) string {
+func StoreName(fd int) string {
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil {
 		return ""
 	}
-	return fmt.Sprint(kept, st.Ino)
+	return fmt.Sprint(storePrefix, st.Ino)
 }
 
 // Leave names a socket for the inetd that comes after us. name is that of the
 // service manager's copy; empty: it has none.
-func Leave(fd int, name string) *Inherited {
+func Retain(fd int, name string) *Inherited {
 	if name == "" {
-		name = left
+		name = retainedName
 	}
 	return &Inherited{FD: fd, Name: name}
 }
 
 // Kept tells whether the service manager has a copy of a socket that an inetd
 // before us opened.
-func (in *Inherited) Kept() bool { return strings.HasPrefix(in.Name, kept) }
+func (in *Inherited) InStore() bool { return strings.HasPrefix(in.Name, storePrefix) }
 
 // Ours tells whether an inetd before us opened the socket. Such a one is ours
 // to close, other than those that systemd opened.
-func (in *Inherited) Ours() bool { return in.Kept() || in.Name == left }
+func (in *Inherited) Retained() bool { return in.InStore() || in.Name == retainedName }
 
 // Passed makes an Inherited of a descriptor that came to us over an exec.
-func Passed(fd int, name string) *Inherited {
+func FromExec(fd int, name string) *Inherited {
 	unix.CloseOnExec(fd)
 	return identify(fd, name)
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"goinetd/inetd/descriptor"
 )
 
 // Options are how a socket is opened. Zero values leave the kernel's own.
@@ -42,14 +44,14 @@ func (e *OpenError) Unwrap() error { return e.Err }
 
 // Later tells whether trying again may help without anybody changing the
 // configuration: the port is taken, or the address is not up yet.
-func Later(err error) bool {
+func Retryable(err error) bool {
 	return errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV) ||
 		errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
 }
 
 // Absent tells whether the host does not have the family at all, as one
 // without IPv6.
-func Absent(err error) bool {
+func NoFamily(err error) bool {
 	return errors.Is(err, unix.EAFNOSUPPORT)
 }
 
@@ -68,9 +70,9 @@ func Open(a Address, o Options) (fd int, err error) {
 	if fd, err = unix.Socket(a.domain(), kinds[a.Type]|unix.SOCK_CLOEXEC, a.Proto); err != nil {
 		return
 	}
-	fd = Raise(fd)
+	fd = descriptor.Raise(fd)
 	step = "setsockopt"
-	if err = prepare(fd, a, o); err != nil {
+	if err = setOptions(fd, append(a.beforeBind(), o.adjustable(a)...)); err != nil {
 		return
 	}
 	sa, err := a.sockaddr()
@@ -96,18 +98,15 @@ func Open(a Address, o Options) (fd int, err error) {
 	return
 }
 
-func prepare(fd int, a Address, o Options) error {
-	type option struct{ level, name, value int }
+// An option is one setsockopt(2).
+type option struct{ level, name, value int }
+
+// adjustable returns the options that can change while a socket is open. A
+// buffer of 0 bytes leaves the kernel's size.
+func (o Options) adjustable(a Address) []option {
 	var list []option
 	if a.Network == "tcp" {
-		list = append(list, option{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1})
-	}
-	if a.domain() == unix.AF_INET6 {
-		v6only := 1
-		if a.Mapped {
-			v6only = 0
-		}
-		list = append(list, option{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, v6only})
+		list = append(list, option{unix.IPPROTO_TCP, unix.TCP_NODELAY, toInt(o.NoDelay)}, option{unix.SOL_SOCKET, unix.SO_KEEPALIVE, toInt(o.KeepAlive)})
 	}
 	if o.SendBuffer > 0 {
 		list = append(list, option{unix.SOL_SOCKET, unix.SO_SNDBUF, o.SendBuffer})
@@ -115,18 +114,43 @@ func prepare(fd int, a Address, o Options) error {
 	if o.ReceiveBuffer > 0 {
 		list = append(list, option{unix.SOL_SOCKET, unix.SO_RCVBUF, o.ReceiveBuffer})
 	}
-	if o.NoDelay && a.Network == "tcp" {
-		list = append(list, option{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1})
+	return list
+}
+
+// beforeBind returns the options that have to be set before bind(2).
+func (a Address) beforeBind() []option {
+	var list []option
+	if a.Network == "tcp" {
+		list = append(list, option{unix.SOL_SOCKET, unix.SO_REUSEADDR, 1})
 	}
-	if o.KeepAlive && a.Network == "tcp" {
-		list = append(list, option{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1})
+	if a.domain() == unix.AF_INET6 {
+		list = append(list, option{unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, toInt(!a.Mapped)})
 	}
-	for _, opt := range list {
-		if err := unix.SetsockoptInt(fd, opt.level, opt.name, opt.value); err != nil {
+	return list
+}
+
+func toInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func setOptions(fd int, list []option) error {
+	for _, o := range list {
+		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Adjust changes the options of a socket that is open. Options that the
+// kernel refuses stay as they were.
+func Adjust(fd int, a Address, o Options) {
+	for _, one := range o.adjustable(a) {
+		unix.SetsockoptInt(fd, one.level, one.name, one.value)
+	}
 }
 
 // join makes a UDP socket that is bound to a multicast address a member of
@@ -227,46 +251,11 @@ func (id Identity) Permit(path string, o Options) error {
 	return os.Chmod(pinned, o.Mode)
 }
 
-// Adjust gives a socket that is open already what the options say.
-func Adjust(fd int, a Address, o Options) {
-	if a.Network == "tcp" {
-		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, toInt(o.NoDelay))
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, toInt(o.KeepAlive))
-	}
-	if o.SendBuffer > 0 {
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, o.SendBuffer)
-	}
-	if o.ReceiveBuffer > 0 {
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, o.ReceiveBuffer)
-	}
-}
-
-func toInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
 // Remove removes the socket's file, if it is still the one it was.
 func (id Identity) Remove(path string) {
 	if id != (Identity{}) && Identify(path) == id {
 		os.Remove(filepath.Clean(path))
 	}
-}
-
-// lowest is where the descriptors that live long begin.
-const lowest = 256
-
-// Raise moves a descriptor to a high number. Where the limit of open files
-// does not allow that, it stays where it is.
-func Raise(fd int) int {
-	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, lowest)
-	if err != nil {
-		return fd
-	}
-	unix.Close(fd)
-	return high
 }
 
 // SetNonblock switches O_NONBLOCK of the open file description, which a
@@ -277,7 +266,7 @@ func SetNonblock(fd int, on bool) error {
 
 // TellDestination makes a UDP socket tell which of our addresses a datagram
 // was sent to, so that an answer can come from there on a host with several.
-func TellDestination(fd int, ipv6 bool) error {
+func EnablePktinfo(fd int, ipv6 bool) error {
 	if ipv6 {
 		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
 	}

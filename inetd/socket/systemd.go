@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"goinetd/config"
+	"goinetd/inetd/descriptor"
 )
 
 // An Inherited socket was opened by systemd, or by whoever started us in its
@@ -23,15 +24,12 @@ type Inherited struct {
 func FromSystemd() []*Inherited {
 	var list []*Inherited
 	for _, f := range activation.Files(true) {
-		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, lowest)
-		if err != nil {
-			fd, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-		}
+		fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 		f.Close()
 		if err != nil {
 			continue
 		}
-		list = append(list, identify(fd, f.Name()))
+		list = append(list, identify(descriptor.Raise(fd), f.Name()))
 	}
 	return list
 }

@@ -26,20 +26,20 @@ type Account struct {
 // each reading of a configuration. It must not be used by two goroutines at
 // once.
 type Accounts struct {
-	users  map[string]user
-	byUID  map[uint32]user // the first of each
-	nobody map[string]bool // names that nobody knows
-	groups []group
-	asked  map[string]*Account
+	users    map[string]passwdEntry
+	byUID    map[uint32]passwdEntry // the first of each
+	nobody   map[string]bool        // names that nobody knows
+	groups   []groupEntry
+	resolved map[string]*Account
 }
 
-type user struct {
+type passwdEntry struct {
 	name     string
 	uid, gid uint32
 	local    bool // of /etc/passwd
 }
 
-type group struct {
+type groupEntry struct {
 	name    string
 	gid     uint32
 	members []string
@@ -47,7 +47,7 @@ type group struct {
 
 // NewAccounts reads /etc/passwd and /etc/group.
 func NewAccounts() *Accounts {
-	a := &Accounts{users: map[string]user{}, byUID: map[uint32]user{}, nobody: map[string]bool{}, asked: map[string]*Account{}}
+	a := &Accounts{users: map[string]passwdEntry{}, byUID: map[uint32]passwdEntry{}, nobody: map[string]bool{}, resolved: map[string]*Account{}}
 	colons("/etc/passwd", func(f []string) {
 		if u, ok := parseUser(f); ok {
 			if _, twice := a.users[u.name]; !twice {
@@ -78,7 +78,7 @@ func (a *Accounts) Known(name string) bool {
 // user has is taken as it is, with the group of the same number.
 func (a *Accounts) Lookup(name, groupName string) (*Account, error) {
 	key := name + ":" + groupName
-	if found, ok := a.asked[key]; ok {
+	if found, ok := a.resolved[key]; ok {
 		return found, nil
 	}
 	u, ok := a.user(name)
@@ -87,7 +87,7 @@ func (a *Accounts) Lookup(name, groupName string) (*Account, error) {
 		if err != nil || id == 1<<32-1 {
 			return nil, fmt.Errorf("unknown user %q", name)
 		}
-		u = user{name: name, uid: uint32(id), gid: uint32(id), local: true}
+		u = passwdEntry{name: name, uid: uint32(id), gid: uint32(id), local: true}
 		if known, ok := a.byUID[u.uid]; ok {
 			u = known
 		}
@@ -100,7 +100,7 @@ func (a *Accounts) Lookup(name, groupName string) (*Account, error) {
 		u.gid = gid
 	}
 	found := &Account{Name: strings.Clone(u.name), UID: u.uid, GID: u.gid, Groups: a.groupsOf(u)}
-	a.asked[key] = found
+	a.resolved[key] = found
 	return found, nil
 }
 
@@ -122,12 +122,12 @@ func (a *Accounts) GroupID(name string) (uint32, error) {
 	return 0, fmt.Errorf("unknown group %q", name)
 }
 
-func (a *Accounts) user(name string) (user, bool) {
+func (a *Accounts) user(name string) (passwdEntry, bool) {
 	if u, ok := a.users[name]; ok {
 		return u, true
 	}
 	if _, err := strconv.ParseUint(name, 10, 32); err == nil || name == "" || a.nobody[name] {
-		return user{}, false
+		return passwdEntry{}, false
 	}
 	for _, l := range getent("passwd", name) {
 		if u, ok := parseUser(strings.Split(l, ":")); ok {
@@ -136,12 +136,12 @@ func (a *Accounts) user(name string) (user, bool) {
 		}
 	}
 	a.nobody[name] = true
-	return user{}, false
+	return passwdEntry{}, false
 }
 
 // groupsOf gives what initgroups(3) would set: the group of the process and
 // every group that has the user as a member.
-func (a *Accounts) groupsOf(u user) []uint32 {
+func (a *Accounts) groupsOf(u passwdEntry) []uint32 {
 	list := []uint32{u.gid}
 	for _, g := range a.groups {
 		if slices.Contains(g.members, u.name) {
@@ -174,21 +174,21 @@ func colons(path string, line func([]string)) {
 	}
 }
 
-func parseUser(f []string) (user, bool) {
+func parseUser(f []string) (passwdEntry, bool) {
 	if len(f) < 4 {
-		return user{}, false
+		return passwdEntry{}, false
 	}
 	uid, err1 := strconv.ParseUint(f[2], 10, 32)
 	gid, err2 := strconv.ParseUint(f[3], 10, 32)
-	return user{name: f[0], uid: uint32(uid), gid: uint32(gid)}, err1 == nil && err2 == nil && f[0] != ""
+	return passwdEntry{name: f[0], uid: uint32(uid), gid: uint32(gid)}, err1 == nil && err2 == nil && f[0] != ""
 }
 
-func parseGroup(f []string) (group, bool) {
+func parseGroup(f []string) (groupEntry, bool) {
 	if len(f) < 4 {
-		return group{}, false
+		return groupEntry{}, false
 	}
 	gid, err := strconv.ParseUint(f[2], 10, 32)
-	return group{f[0], uint32(gid), strings.Split(f[3], ",")}, err == nil && f[0] != ""
+	return groupEntry{f[0], uint32(gid), strings.Split(f[3], ",")}, err == nil && f[0] != ""
 }
 
 // getentLimit is how long a directory service may take to answer.
@@ -200,7 +200,7 @@ func getent(database, key string) []string {
 	if strings.HasPrefix(key, "-") || strings.ContainsAny(key, "\x00\n:") {
 		return nil
 	}
-	im, err := new(World).Prepare("/usr/bin/getent", []string{"getent", database, key})
+	im, err := new(Attr).Prepare("/usr/bin/getent", []string{"getent", database, key})
 	if err != nil {
 		return nil
 	}

@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"goinetd/inetd/descriptor"
 )
 
 // Children is the table of running programs. T is what the caller wants to
@@ -22,9 +24,9 @@ type Children[T any] struct {
 	epoll int
 	wake  int // an eventfd in the set: there is a child to ask after
 
-	mu    sync.Mutex
-	live  map[int]entry[T] // by pid
-	asked map[int]struct{} // pids of those to ask after
+	mu     sync.Mutex
+	live   map[int]entry[T] // by pid
+	polled map[int]struct{} // pids of those to ask after
 }
 
 type entry[T any] struct {
@@ -34,9 +36,9 @@ type entry[T any] struct {
 
 // An Exit is how a program ended.
 type Exit struct {
-	PID    int
-	Status unix.WaitStatus
-	Ours   bool // it was our child, else there is no status
+	PID       int
+	Status    unix.WaitStatus
+	HasStatus bool // it was our child, else there is no status
 }
 
 // NewChildren makes an empty table.
@@ -45,14 +47,14 @@ func NewChildren[T any]() (*Children[T], error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll_create: %w", err)
 	}
-	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	wake, err := descriptor.NewEvent()
 	if err != nil {
-		return nil, fmt.Errorf("eventfd: %w", err)
+		return nil, err
 	}
 	if err := unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, wake, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET}); err != nil {
 		return nil, fmt.Errorf("epoll_ctl: %w", err)
 	}
-	return &Children[T]{epoll: fd, wake: wake, live: map[int]entry[T]{}, asked: map[int]struct{}{}}, nil
+	return &Children[T]{epoll: fd, wake: wake, live: map[int]entry[T]{}, polled: map[int]struct{}{}}, nil
 }
 
 // A Process is a program that was started and is to go into the table.
@@ -63,7 +65,7 @@ type Process struct {
 
 // Known is a program that somebody else started: an inetd before us. If it
 // is not our child, its exit is seen without its status.
-func Known(pid int) Process { return Process{PID: pid, pidfd: -1} }
+func Existing(pid int) Process { return Process{PID: pid, pidfd: -1} }
 
 // Add puts a started program into the table, from where Reap will take it.
 // Until then its exit is not seen: what is logged before stands before it.
@@ -79,15 +81,15 @@ func (c *Children[T]) Add(p Process, tag T) {
 	c.mu.Unlock()
 	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: int32(p.PID)}
 	if p.pidfd < 0 || unix.EpollCtl(c.epoll, unix.EPOLL_CTL_ADD, p.pidfd, &e) != nil {
-		c.ask(p.PID)
-		unix.Write(c.wake, []byte{1, 0, 0, 0, 0, 0, 0, 1})
+		c.poll(p.PID)
+		descriptor.Signal(c.wake)
 	}
 }
 
 // ask puts a child among those that the reaper asks after.
-func (c *Children[T]) ask(pid int) {
+func (c *Children[T]) poll(pid int) {
 	c.mu.Lock()
-	c.asked[pid] = struct{}{}
+	c.polled[pid] = struct{}{}
 	c.mu.Unlock()
 }
 
@@ -126,7 +128,7 @@ func (c *Children[T]) Kill(pid int, sig unix.Signal, same func(T) bool) bool {
 // that a running program has as its descriptor 0. It is not known, and ok is
 // false, where the program has closed that, or the kernel does not let us
 // look (before Linux 5.6).
-func (c *Children[T]) Quiet(pid int, same func(T) bool) (d time.Duration, ok bool) {
+func (c *Children[T]) IdleTime(pid int, same func(T) bool) (d time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	one, known := c.live[pid]
@@ -138,11 +140,11 @@ func (c *Children[T]) Quiet(pid int, same func(T) bool) (d time.Duration, ok boo
 		return 0, false
 	}
 	defer unix.Close(fd)
-	return Quiet(fd)
+	return IdleTime(fd)
 }
 
 // Quiet tells for how long nothing has come or gone over a TCP connection.
-func Quiet(fd int) (d time.Duration, ok bool) {
+func IdleTime(fd int) (d time.Duration, ok bool) {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
 		return 0, false
@@ -153,16 +155,16 @@ func Quiet(fd int) (d time.Duration, ok bool) {
 // breath is how long exits gather after some were collected. The first one
 // behind a silence is seen at once; to wake up for each of ten thousand in a
 // second would cost a tenth of the host.
-const breath = time.Millisecond
+const batchDelay = time.Millisecond
 
 // askPause is how long the reaper waits before it asks again.
-const askPause = 100 * time.Millisecond
+const pollInterval = 100 * time.Millisecond
 
 // Reap collects the programs as they end and calls ended for each. It does
 // not return, and no program can keep it from the others.
 func (c *Children[T]) Reap(ended func(Exit, T)) {
 	if unix.Getpid() == 1 {
-		go c.adopt()
+		go c.reapOrphans()
 	}
 	events := make([]unix.EpollEvent, 64)
 	var last time.Time
@@ -171,17 +173,17 @@ func (c *Children[T]) Reap(ended func(Exit, T)) {
 		if err != nil {
 			continue // EINTR
 		}
-		if gather := breath - time.Since(last); gather > 0 && n > 0 && n < len(events) {
+		if gather := batchDelay - time.Since(last); gather > 0 && n > 0 && n < len(events) {
 			time.Sleep(gather)
 		}
 		for _, e := range events[:n] {
 			if e.Fd != 0 && !c.collect(int(e.Fd), ended) {
-				c.ask(int(e.Fd))
+				c.poll(int(e.Fd))
 			}
 		}
-		for _, pid := range c.toAsk() {
+		for _, pid := range c.pollPIDs() {
 			if !c.collect(pid, ended) {
-				c.ask(pid)
+				c.poll(pid)
 			}
 		}
 		last = time.Now()
@@ -192,16 +194,16 @@ func (c *Children[T]) Reap(ended func(Exit, T)) {
 func (c *Children[T]) timeout() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.asked) == 0 {
+	if len(c.polled) == 0 {
 		return -1
 	}
-	return int(askPause / time.Millisecond)
+	return int(pollInterval / time.Millisecond)
 }
 
-func (c *Children[T]) toAsk() (pids []int) {
+func (c *Children[T]) pollPIDs() (pids []int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for pid := range c.asked {
+	for pid := range c.polled {
 		pids = append(pids, pid)
 	}
 	return pids
@@ -214,15 +216,15 @@ func (c *Children[T]) collect(pid int, ended func(Exit, T)) bool {
 	c.mu.Lock()
 	one, ours := c.live[pid]
 	delete(c.live, pid)
-	delete(c.asked, pid)
+	delete(c.polled, pid)
 	c.mu.Unlock()
 	if !ours {
 		return true
 	}
 	e := Exit{PID: pid}
 	got, err := unix.Wait4(pid, &e.Status, unix.WNOHANG, nil)
-	e.Ours = got == pid
-	if !e.Ours && (err != unix.ECHILD || one.pidfd < 0 && unix.Kill(pid, 0) == nil) {
+	e.HasStatus = got == pid
+	if !e.HasStatus && (err != unix.ECHILD || one.pidfd < 0 && unix.Kill(pid, 0) == nil) {
 		c.mu.Lock()
 		c.live[pid] = one
 		c.mu.Unlock()
@@ -238,7 +240,7 @@ func (c *Children[T]) collect(pid int, ended func(Exit, T)) bool {
 // adopt collects the processes that became our children because we are PID
 // 1, as in a container. A child of our own that has just been started is in
 // the table a moment later.
-func (c *Children[T]) adopt() {
+func (c *Children[T]) reapOrphans() {
 	for range time.Tick(10 * time.Second) {
 		for {
 			var info unix.Siginfo
@@ -286,17 +288,12 @@ func (p Process) wait() (status unix.WaitStatus) {
 	return status
 }
 
-// raise moves a descriptor out of the way of connections, which are to have
-// low numbers (see vfork.go). A few do not hurt, and most pidfds are soon
-// gone.
+// raise moves a pidfd out of the way of connections, which are to have low
+// numbers (see vfork.go). A few low ones do no harm, and most pidfds are
+// closed soon.
 func raise(fd int) int {
 	if fd < 16 {
 		return fd
 	}
-	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 256)
-	if err != nil {
-		return fd
-	}
-	unix.Close(fd)
-	return high
+	return descriptor.Raise(fd)
 }

@@ -11,8 +11,8 @@ import (
 
 // The way for kernels without clone3 makes the same world.
 func TestOldKernel(t *testing.T) {
-	oldKernel.Store(true)
-	defer oldKernel.Store(false)
+	legacyClone.Store(true)
+	defer legacyClone.Store(false)
 	TestStepErrors(t)
 	TestEnvironment(t)
 	TestChildren(t)
@@ -22,7 +22,7 @@ func TestOldKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(mine)
-	out, _, err := run(t, &World{}, "/bin/sh", "sh", "-c", "ls /proc/self/fd; cat /proc/self/status")
+	out, _, err := run(t, &Attr{}, "/bin/sh", "sh", "-c", "ls /proc/self/fd; cat /proc/self/status")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestOldKernel(t *testing.T) {
 // What the world says is what the program sees.
 func TestWorldSteps(t *testing.T) {
 	umask := uint16(0o27)
-	w := &World{Umask: &umask, Nice: 3, Dir: "/usr", NoNewPrivs: true, Session: true,
+	w := &Attr{Umask: &umask, Nice: 3, Dir: "/usr", NoNewPrivs: true, Session: true,
 		Rlimits: []Rlimit{{unix.RLIMIT_CORE, 0, 0}, {unix.RLIMIT_NOFILE, 99, 100}}}
 	out, _, err := run(t, w, "/bin/sh", "sh", "-c",
 		"umask; pwd; nice; ulimit -Sn; ulimit -Hn; grep NoNewPrivs /proc/self/status; set -- $(cat /proc/$$/stat); [ $5 = $$ ] && [ $6 = $$ ] && echo leads its session")
@@ -45,7 +45,7 @@ func TestWorldSteps(t *testing.T) {
 		t.Errorf("got %q, want %q", out, want)
 	}
 	if unix.Geteuid() == 0 {
-		w = &World{User: &Account{UID: 47110, GID: 47111, Groups: []uint32{47111, 47112}}, Chroot: "/"}
+		w = &Attr{User: &Account{UID: 47110, GID: 47111, Groups: []uint32{47111, 47112}}, Chroot: "/"}
 		out, _, err = run(t, w, "/bin/sh", "sh", "-c", "id -u; id -G; pwd")
 		if want := "47110\n47111 47112\n/\n"; err != nil || out != want {
 			t.Errorf("got %q, %v, want %q", out, err, want)

@@ -11,14 +11,14 @@ import (
 )
 
 // A call is what a Scratch keeps between starts.
-type call struct{ env []string }
+type vforkCall struct{ env []string }
 
 // Start runs the program with fd as its descriptors 0, 1 and 2, by
 // syscall.ForkExec. It costs a pipe, and it tells
 // the errno but not the step that failed. What ForkExec has no word for, the
 // child inherits from the daemon: such a world is refused.
 func (im *Image) Start(fd int, s *Scratch) (Process, error) {
-	world, path := im.world, im.Path()
+	world, path := im.attr, im.Path()
 	if len(world.Rlimits) > 0 || world.Nice != 0 || world.Umask != nil || world.NoNewPrivs {
 		return Process{}, &StepError{Step: "limits of " + path, Errno: syscall.ENOTSUP}
 	}
@@ -59,12 +59,12 @@ func NofileAtStart() []Rlimit { return nil }
 
 // strings gives the environment that a start gets, as Go strings.
 func (s *Scratch) strings(base []string) []string {
-	env := append(s.call.env[:0], base...)
+	env := append(s.vfork.env[:0], base...)
 	for _, v := range strings.Split(string(s.text), "\x00") {
 		if v != "" {
 			env = append(env, v)
 		}
 	}
-	s.call.env = env
+	s.vfork.env = env
 	return env
 }

@@ -32,7 +32,7 @@ type Rlimit struct {
 
 // A World is what a child's surroundings are to be. Zero values leave things
 // as the daemon has them. It is not to be changed once it has been used.
-type World struct {
+type Attr struct {
 	Env        *Env     // a start adds the connection's own; nil: nothing else
 	User       *Account // nil: the daemon's own user
 	Rlimits    []Rlimit
@@ -49,9 +49,9 @@ type World struct {
 // An Image is a program made ready to be started, any number of times and by
 // several threads at once.
 type Image struct {
-	world *World
-	path  *byte
-	argv  []*byte // ends with nil
+	attr *Attr
+	path *byte
+	argv []*byte // ends with nil
 }
 
 // A step is one system call of the child, and what an error of it is called.
@@ -109,18 +109,18 @@ func (e *StepError) Temporary() bool {
 
 // Prepare makes an image of a program, an absolute path, and its argv, which
 // begins with argv[0]. It fails for strings that C cannot hold.
-func (w *World) Prepare(path string, args []string) (*Image, error) {
+func (w *Attr) Prepare(path string, args []string) (*Image, error) {
 	if w.Env == nil {
 		w.Env = new(Env)
 	}
 	if w.steps == nil {
-		list, err := w.list()
+		list, err := w.buildSteps()
 		if err != nil {
 			return nil, err
 		}
 		w.steps = list
 	}
-	im := &Image{world: w}
+	im := &Image{attr: w}
 	var err error
 	if im.path, err = unix.BytePtrFromString(path); err != nil {
 		return nil, fmt.Errorf("program %q: %w", path, err)
@@ -132,7 +132,7 @@ func (w *World) Prepare(path string, args []string) (*Image, error) {
 }
 
 // In gives the same program in another world.
-func (im *Image) In(w *World) (*Image, error) {
+func (im *Image) WithAttr(w *Attr) (*Image, error) {
 	other, err := w.Prepare(im.Path(), nil)
 	if err != nil {
 		return nil, err
@@ -142,10 +142,10 @@ func (im *Image) In(w *World) (*Image, error) {
 }
 
 // World gives the surroundings of the program.
-func (im *Image) World() *World { return im.world }
+func (im *Image) World() *Attr { return im.attr }
 
 // Copy gives a world to be changed before it is used.
-func (w *World) Copy() *World {
+func (w *Attr) Clone() *Attr {
 	other := *w
 	other.steps = nil
 	return &other
@@ -171,7 +171,7 @@ func cStrings(list []string, extra int) ([]*byte, error) {
 }
 
 // list gives the calls between the descriptors and the exec.
-func (w *World) list() ([]step, error) {
+func (w *Attr) buildSteps() ([]step, error) {
 	var list []step
 	add := func(name string, trap, a1, a2, a3 uintptr, keep unsafe.Pointer) {
 		list = append(list, step{trap: trap, a1: a1, a2: a2, a3: a3, keep: keep, name: name})

@@ -4,9 +4,9 @@ package spawn
 // room for the variables of one connection and for the call itself. It must
 // not be used by two goroutines at once.
 type Scratch struct {
-	call   call   // of the way that programs are started here
-	text   []byte // the variables, each with its NUL
-	starts []int  // where in text each begins
+	vfork  vforkCall // of the way that programs are started here
+	text   []byte    // the variables, each with its NUL
+	starts []int     // where in text each begins
 }
 
 // Reset forgets the variables of the connection before.

@@ -15,7 +15,7 @@ import (
 )
 
 // run starts a program in a world and gives what it writes and how it ends.
-func run(t *testing.T, w *World, path string, args ...string) (string, unix.WaitStatus, error) {
+func run(t *testing.T, w *Attr, path string, args ...string) (string, unix.WaitStatus, error) {
 	t.Helper()
 	im, err := w.Prepare(path, args)
 	if err != nil {
@@ -44,15 +44,15 @@ func TestStepErrors(t *testing.T) {
 	text := t.TempDir() + "/text"
 	os.WriteFile(text, []byte("words\n"), 0o755)
 	for _, c := range []struct {
-		world World
+		world Attr
 		path  string
 		want  string
 		errno syscall.Errno
 	}{
-		{World{}, "/nonexistent/program", "exec /nonexistent/program: no such file or directory", syscall.ENOENT},
-		{World{}, "/etc/passwd", "exec /etc/passwd: permission denied", syscall.EACCES},
-		{World{}, text, "exec " + text + ": exec format error", syscall.ENOEXEC},
-		{World{Dir: "/nonexistent"}, "/bin/true", "", syscall.ENOENT},
+		{Attr{}, "/nonexistent/program", "exec /nonexistent/program: no such file or directory", syscall.ENOENT},
+		{Attr{}, "/etc/passwd", "exec /etc/passwd: permission denied", syscall.EACCES},
+		{Attr{}, text, "exec " + text + ": exec format error", syscall.ENOEXEC},
+		{Attr{Dir: "/nonexistent"}, "/bin/true", "", syscall.ENOENT},
 	} {
 		_, _, err := run(t, &c.world, c.path, "x")
 		var e *StepError
@@ -71,7 +71,7 @@ func TestEnvironment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	im, err := (&World{Env: env}).Prepare("/usr/bin/env", []string{"env"})
+	im, err := (&Attr{Env: env}).Prepare("/usr/bin/env", []string{"env"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestChildren(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(null)
-	var world World
+	var world Attr
 	if _, err := world.Prepare("/bin/true", []string{"true"}); err != nil { // the world is shared from here on
 		t.Fatal(err)
 	}

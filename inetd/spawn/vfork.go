@@ -87,21 +87,21 @@ const modernFlags = unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_FILES | unix.C
 
 // oldKernel is set once clone3 or close_range turned out to be missing, or to
 // be kept from us by a seccomp filter.
-var oldKernel atomic.Bool
+var legacyClone atomic.Bool
 
 var emptySet [1]uint64
 
 // A call is all that a child reads and writes in its parent's memory.
-type call struct {
-	path  *byte
-	argv  **byte
-	envv  **byte
-	steps []step
-	fd    uintptr
-	old   bool // plain clone, which keeps handlers and copies the table
-	args  cloneArgs
-	pidfd int32   // of the child
-	room  []*byte // for envv
+type vforkCall struct {
+	path    *byte
+	argv    **byte
+	envv    **byte
+	steps   []step
+	fd      uintptr
+	legacy  bool // plain clone, which keeps handlers and copies the table
+	args    cloneArgs
+	pidfd   int32   // of the child
+	envRoom []*byte // for envv
 
 	failed int // the child's: the step that failed
 	errno  uintptr
@@ -115,21 +115,21 @@ const (
 	stepMask
 	stepDup
 	stepExec
-	stepOwn
+	stepAttr
 )
 
-var stepNames = [stepOwn]string{"fork", "close_range", "sigprocmask", "dup", "exec"}
+var stepNames = [stepAttr]string{"fork", "close_range", "sigprocmask", "dup", "exec"}
 
 // Start runs the program with fd as its descriptors 0, 1 and 2. The error is
 // a *StepError. fd stays open in the caller.
 func (im *Image) Start(fd int, s *Scratch) (Process, error) {
-	l := &s.call
-	l.path, l.argv, l.steps, l.fd = im.path, &im.argv[0], im.world.steps, uintptr(fd)
-	l.envv = s.environment(im.world.Env.envv)
+	l := &s.vfork
+	l.path, l.argv, l.steps, l.fd = im.path, &im.argv[0], im.attr.steps, uintptr(fd)
+	l.envv = s.environment(im.attr.Env.envv)
 	for {
-		l.old, l.failed, l.errno, l.pidfd = oldKernel.Load(), stepFork, 0, -1
+		l.legacy, l.failed, l.errno, l.pidfd = legacyClone.Load(), stepFork, 0, -1
 		fork := forkExec
-		if l.old {
+		if l.legacy {
 			fork = forkExecOld
 		}
 		pid, errno := fork(l)
@@ -141,8 +141,8 @@ func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 		default:
 			return Process{int(pid), int(l.pidfd)}, nil
 		}
-		if !l.old && l.missing() {
-			oldKernel.Store(true)
+		if !l.legacy && l.missing() {
+			legacyClone.Store(true)
 			continue
 		}
 		return Process{}, im.stepError(l)
@@ -151,17 +151,17 @@ func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 
 // environment gives an envp of the image's variables and the connection's.
 func (s *Scratch) environment(base []*byte) **byte {
-	s.call.room = append(s.call.room[:0], base...)
+	s.vfork.envRoom = append(s.vfork.envRoom[:0], base...)
 	for _, at := range s.starts {
-		s.call.room = append(s.call.room, &s.text[at])
+		s.vfork.envRoom = append(s.vfork.envRoom, &s.text[at])
 	}
-	s.call.room = append(s.call.room, nil)
-	return unsafe.SliceData(s.call.room)
+	s.vfork.envRoom = append(s.vfork.envRoom, nil)
+	return unsafe.SliceData(s.vfork.envRoom)
 }
 
 // missing tells whether the kernel does not know the calls that a start
 // begins with, or a seccomp filter refuses them.
-func (l *call) missing() bool {
+func (l *vforkCall) missing() bool {
 	switch unix.Errno(l.errno) {
 	case unix.ENOSYS, unix.EINVAL, unix.EPERM:
 		return l.failed == stepFork || l.failed == stepUnshare
@@ -169,11 +169,11 @@ func (l *call) missing() bool {
 	return false
 }
 
-func (im *Image) stepError(l *call) error {
+func (im *Image) stepError(l *vforkCall) error {
 	e := &StepError{Errno: syscall.Errno(l.errno)}
 	switch {
-	case l.failed >= stepOwn:
-		e.Step = im.world.steps[l.failed-stepOwn].name
+	case l.failed >= stepAttr:
+		e.Step = im.attr.steps[l.failed-stepAttr].name
 	case l.failed == stepExec:
 		e.Step = "exec " + im.Path()
 	default:
@@ -190,7 +190,7 @@ func (im *Image) stepError(l *call) error {
 //go:nosplit
 //go:noinline
 //go:nocheckptr
-func forkExec(l *call) (pid, errno uintptr) {
+func forkExec(l *vforkCall) (pid, errno uintptr) {
 	l.args = cloneArgs{flags: modernFlags, exitSignal: uint64(unix.SIGCHLD), pidfd: uint64(uintptr(unsafe.Pointer(&l.pidfd)))}
 	entersyscall()
 	pid, errno = vfork(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&l.args)), unsafe.Sizeof(l.args))
@@ -207,7 +207,7 @@ func forkExec(l *call) (pid, errno uintptr) {
 //go:norace
 //go:noinline
 //go:nocheckptr
-func forkExecOld(l *call) (pid, errno uintptr) {
+func forkExecOld(l *vforkCall) (pid, errno uintptr) {
 	beforeFork()
 	pid, errno = vfork(unix.SYS_CLONE, unix.CLONE_VM|unix.CLONE_VFORK|uintptr(unix.SIGCHLD), 0)
 	if errno != 0 || pid != 0 {
@@ -225,9 +225,9 @@ func forkExecOld(l *call) (pid, errno uintptr) {
 //go:nosplit
 //go:noinline
 //go:nocheckptr
-func child(l *call) {
+func child(l *vforkCall) {
 	var e syscall.Errno
-	if !l.old {
+	if !l.legacy {
 		l.failed = stepUnshare
 		if _, _, e = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, l.fd+1, 1<<32-1, unix.CLOSE_RANGE_UNSHARE); e != 0 {
 			goto fail
@@ -245,7 +245,7 @@ func child(l *call) {
 	}
 	for i := range l.steps {
 		s := &l.steps[i]
-		l.failed = stepOwn + i
+		l.failed = stepAttr + i
 		if _, _, e = syscall.RawSyscall6(s.trap, s.a1, s.a2, s.a3, 0, 0, 0); e != 0 {
 			goto fail
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"goinetd/inetd/descriptor"
 )
 
 // A File is a log in a file, as xinetd writes it: for the whole daemon
@@ -21,7 +23,7 @@ type File struct {
 // called once; over Hard, nothing more is written until Reopen.
 type Limits struct {
 	Soft, Hard int64
-	Tell       func(text string)
+	Warn       func(text string)
 }
 
 // NewFile gives a log that is appended to a file. With an ident, lines tell
@@ -29,11 +31,11 @@ type Limits struct {
 // service do.
 func NewFile(ident, path string, l Limits) *File {
 	s := &fileSink{path: path, limits: l, fd: -1, daemon: ident != ""}
-	return &File{begin(ident, s), s}
+	return &File{start(ident, s), s}
 }
 
 // Reopen has the file opened anew for the next line, as after a rotation.
-func (f *File) Reopen() { f.sink.again.Store(true) }
+func (f *File) Reopen() { f.sink.reopen.Store(true) }
 
 type fileSink struct {
 	path   string
@@ -44,7 +46,7 @@ type fileSink struct {
 	warned bool // about Soft
 	full   bool // so was Hard
 	failed bool // that it cannot be opened has been told
-	again  atomic.Bool
+	reopen atomic.Bool
 }
 
 // header writes the time as xinetd does: 26/11/3@9:05:07.
@@ -71,7 +73,7 @@ func (*fileSink) fields(b []byte, _ Fields) []byte { return b }
 var fileLevels = [...]string{"emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"}
 
 func (s *fileSink) write(batch []byte) []byte {
-	if batch == nil || s.again.Swap(false) {
+	if batch == nil || s.reopen.Swap(false) {
 		s.close()
 	}
 	for len(batch) > 0 && !s.full {
@@ -79,7 +81,7 @@ func (s *fileSink) write(batch []byte) []byte {
 			return nil // there is no better time to wait for
 		}
 		if s.limits.Hard > 0 && s.size+int64(len(batch)) > s.limits.Hard {
-			batch = s.last(batch)
+			batch = s.writeUpToLimit(batch)
 			if len(batch) == 0 {
 				break
 			}
@@ -89,7 +91,7 @@ func (s *fileSink) write(batch []byte) []byte {
 			continue
 		}
 		if err != nil {
-			s.tell(fmt.Sprintf("log %s: %v; its lines are lost", s.path, err))
+			s.warnOnce(fmt.Sprintf("log %s: %v; its lines are lost", s.path, err))
 			s.close()
 			return nil
 		}
@@ -98,18 +100,18 @@ func (s *fileSink) write(batch []byte) []byte {
 		batch = batch[n:]
 		if s.limits.Soft > 0 && s.size > s.limits.Soft && !s.warned {
 			s.warned = true
-			s.limits.Tell("log " + s.path + " is larger than its soft limit, " + strconv.FormatInt(s.limits.Soft, 10) + " bytes")
+			s.limits.Warn("log " + s.path + " is larger than its soft limit, " + strconv.FormatInt(s.limits.Soft, 10) + " bytes")
 		}
 	}
 	return nil
 }
 
 // last cuts a batch to the lines that the hard limit has room for.
-func (s *fileSink) last(batch []byte) []byte {
+func (s *fileSink) writeUpToLimit(batch []byte) []byte {
 	room := max(s.limits.Hard-s.size, 0)
 	end := strings.LastIndexByte(string(batch[:min(int64(len(batch)), room)]), '\n') + 1
 	s.full = true
-	s.limits.Tell("log " + s.path + " has reached its hard limit, " + strconv.FormatInt(s.limits.Hard, 10) + " bytes: nothing more is written until a reload")
+	s.limits.Warn("log " + s.path + " has reached its hard limit, " + strconv.FormatInt(s.limits.Hard, 10) + " bytes: nothing more is written until a reload")
 	if end > 0 {
 		if n, err := unix.Write(s.fd, batch[:end]); err == nil {
 			s.size += int64(n)
@@ -118,10 +120,10 @@ func (s *fileSink) last(batch []byte) []byte {
 	return nil
 }
 
-func (s *fileSink) tell(text string) {
-	if !s.failed && s.limits.Tell != nil {
+func (s *fileSink) warnOnce(text string) {
+	if !s.failed && s.limits.Warn != nil {
 		s.failed = true
-		s.limits.Tell(text)
+		s.limits.Warn(text)
 	}
 }
 
@@ -132,17 +134,13 @@ func (s *fileSink) open() bool {
 		err = unix.Fstat(fd, &st)
 	}
 	if err != nil {
-		s.tell(fmt.Sprintf("log %s: %v; its lines are lost", s.path, err))
+		s.warnOnce(fmt.Sprintf("log %s: %v; its lines are lost", s.path, err))
 		if fd >= 0 {
 			unix.Close(fd)
 		}
 		return false
 	}
-	s.fd, s.size = fd, st.Size
-	if high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 256); err == nil {
-		unix.Close(fd)
-		s.fd = high
-	}
+	s.fd, s.size = descriptor.Raise(fd), st.Size
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
 		s.limits.Soft, s.limits.Hard = 0, 0 // /dev/null and its kind have no size
 	}

@@ -14,7 +14,7 @@ func TestFullDisk(t *testing.T) {
 		t.Skip("/dev/full is missing")
 	}
 	var told atomic.Int32
-	f := NewFile("", "/dev/full", Limits{Tell: func(string) { told.Add(1) }})
+	f := NewFile("", "/dev/full", Limits{Warn: func(string) { told.Add(1) }})
 	for range 50 {
 		f.Printf(Info, "line")
 		f.Flush()

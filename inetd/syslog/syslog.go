@@ -50,7 +50,7 @@ const (
 )
 
 // limit is how many bytes may wait to be written.
-const limit = 1 << 20
+const maxQueue = 1 << 20
 
 // A Logger takes lines. Its methods may be called by any goroutine.
 type Logger struct {
@@ -60,9 +60,9 @@ type Logger struct {
 	mu      sync.Mutex
 	wake    sync.Cond // lines wait, or Close was called
 	idle    sync.Cond // nothing waits and nothing is being written
-	waiting []byte    // records: each ends with a newline
+	queue   []byte    // records: each ends with a newline
 	writing bool
-	ended   bool
+	closed  bool
 	lost    int
 	second  int64  // the time that prefix was made for
 	prefix  []byte // of stderr lines: "Nov 23 15:04:05 inetd[812]: "
@@ -90,22 +90,22 @@ type Fields struct {
 func New(ident string) *Logger {
 	if isJournal(os.Getenv("JOURNAL_STREAM"), 2) {
 		if sink := newJournalSink(journalSocket); sink != nil {
-			return begin(ident, sink)
+			return start(ident, sink)
 		}
-		return begin(ident, prioritySink{})
+		return start(ident, prioritySink{})
 	}
-	return begin(ident, stderrSink{})
+	return start(ident, stderrSink{})
 }
 
 // ToDaemon gives a logger to the syslog daemon, with a facility by its name.
 func ToDaemon(ident, facility string) *Logger {
-	return begin(ident, &socketSink{path: "/dev/log", fd: -1, facility: PriorityOf(facility, "emerg")})
+	return start(ident, &socketSink{path: "/dev/log", fd: -1, facility: PriorityOf(facility, "emerg")})
 }
 
-func begin(ident string, out sink) *Logger {
+func start(ident string, out sink) *Logger {
 	l := &Logger{ident: ident, out: out}
 	l.wake.L, l.idle.L = &l.mu, &l.mu
-	go l.carry()
+	go l.run()
 	return l
 }
 
@@ -115,16 +115,16 @@ func (l *Logger) Printf(p Priority, format string, args ...any) {
 }
 
 // Write logs a line that is made already. It keeps nothing of it.
-func (l *Logger) Write(p Priority, text []byte) { l.Tell(p, text, Fields{}) }
+func (l *Logger) Write(p Priority, text []byte) { l.Log(p, text, Fields{}) }
 
 // Tell is Write with fields for the journal.
-func (l *Logger) Tell(p Priority, text []byte, f Fields) {
+func (l *Logger) Log(p Priority, text []byte, f Fields) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended {
+	if l.closed {
 		return
 	}
-	if len(l.waiting)+len(text) > limit {
+	if len(l.queue)+len(text) > maxQueue {
 		l.lost++
 		return
 	}
@@ -140,8 +140,8 @@ func (l *Logger) Tell(p Priority, text []byte, f Fields) {
 
 // record appends one line.
 func (l *Logger) record(p Priority, text []byte, f Fields) {
-	l.waiting = appendVisible(l.out.header(l, l.waiting, p), text)
-	l.waiting = l.out.fields(append(l.waiting, '\n'), f)
+	l.queue = appendVisible(l.out.header(l, l.queue, p), text)
+	l.queue = l.out.fields(append(l.queue, '\n'), f)
 }
 
 // appendVisible appends a text with control characters made visible, so that
@@ -163,7 +163,7 @@ func (l *Logger) Flush() {
 	done := make(chan struct{})
 	go func() {
 		l.mu.Lock()
-		for l.writing || len(l.waiting) > 0 {
+		for l.writing || len(l.queue) > 0 {
 			l.idle.Wait()
 		}
 		l.mu.Unlock()
@@ -179,7 +179,7 @@ func (l *Logger) Flush() {
 // later are lost.
 func (l *Logger) Close() {
 	l.mu.Lock()
-	l.ended = true
+	l.closed = true
 	l.wake.Signal()
 	l.mu.Unlock()
 }
@@ -187,18 +187,18 @@ func (l *Logger) Close() {
 // breath is how long lines gather after a batch was written. The first line
 // behind a silence goes out at once; at ten thousand lines a second a write
 // for each would cost a tenth of the host.
-const breath = time.Millisecond
+const batchDelay = time.Millisecond
 
 // carry writes what waits, a batch at a time.
-func (l *Logger) carry() {
+func (l *Logger) run() {
 	var batch []byte
 	pause := time.Second
 	var last time.Time
 	l.mu.Lock()
 	for {
-		for len(l.waiting) == 0 {
+		for len(l.queue) == 0 {
 			l.idle.Broadcast()
-			if l.ended {
+			if l.closed {
 				l.mu.Unlock()
 				l.out.write(nil)
 				return
@@ -206,12 +206,12 @@ func (l *Logger) carry() {
 			l.wake.Wait()
 		}
 		l.writing = true
-		if gather := breath - time.Since(last); gather > 0 {
+		if gather := batchDelay - time.Since(last); gather > 0 {
 			l.mu.Unlock()
 			time.Sleep(gather)
 			l.mu.Lock()
 		}
-		batch, l.waiting = l.waiting, batch[:0]
+		batch, l.queue = l.queue, batch[:0]
 		l.mu.Unlock()
 		rest := l.out.write(batch)
 		if len(rest) == len(batch) {
@@ -224,7 +224,7 @@ func (l *Logger) carry() {
 		l.mu.Lock()
 		l.writing = false
 		if len(rest) > 0 {
-			l.waiting = append(append([]byte{}, rest...), l.waiting...)
+			l.queue = append(append([]byte{}, rest...), l.queue...)
 		}
 		if cap(batch) > 1<<16 {
 			batch = nil // a burst is over: give its memory back

@@ -15,7 +15,7 @@ import (
 const patience = 30 * time.Second
 
 func toSocket(path string) *Logger {
-	return begin("inetd", &socketSink{path: path, fd: -1, facility: PriorityOf("daemon", "emerg")})
+	return start("inetd", &socketSink{path: path, fd: -1, facility: PriorityOf("daemon", "emerg")})
 }
 
 func listen(t *testing.T, path string) *net.UnixConn {
@@ -76,9 +76,9 @@ func TestSyslogStuck(t *testing.T) {
 		l.Write(Info, []byte(strings.Repeat("x", length)))
 	}
 	l.mu.Lock()
-	held, lost := len(l.waiting), l.lost
+	held, lost := len(l.queue), l.lost
 	l.mu.Unlock()
-	if held > limit+200 || lost == 0 || lost == lines {
+	if held > maxQueue+200 || lost == 0 || lost == lines {
 		t.Errorf("%d bytes held, %d lines lost", held, lost)
 	}
 	c := listen(t, path)
@@ -115,9 +115,9 @@ func TestJournal(t *testing.T) {
 		t.Error("a journal that is not there was found")
 	}
 	c := listen(t, path)
-	l := begin("inetd", newJournalSink(path))
-	l.Tell(Info, []byte("START: echo\nPRIORITY=0"), Fields{Service: "echo\nX=1", Client: netip.MustParseAddr("2001:db8::7"), PID: 812})
-	l.Tell(PriorityOf("auth", "notice"), []byte("plain"), Fields{})
+	l := start("inetd", newJournalSink(path))
+	l.Log(Info, []byte("START: echo\nPRIORITY=0"), Fields{Service: "echo\nX=1", Client: netip.MustParseAddr("2001:db8::7"), PID: 812})
+	l.Log(PriorityOf("auth", "notice"), []byte("plain"), Fields{})
 	for _, want := range []string{
 		"PRIORITY=6\nSYSLOG_IDENTIFIER=inetd\nMESSAGE=START: echo\\x0aPRIORITY=0\nSERVICE=echo\\x0aX=1\nCLIENT=2001:db8::7\nPID=812\n",
 		"PRIORITY=5\nSYSLOG_FACILITY=4\nSYSLOG_IDENTIFIER=inetd\nMESSAGE=plain\n",

@@ -153,7 +153,7 @@ want '/run/inetd-echo +inetd.socket' systemctl list-sockets --no-pager
 want '^inactive' systemctl is-active inetd.service
 serves 7007 'the first client' || fail "the first client is not served"
 want '^active' systemctl is-active inetd.service
-want 'socket inetd.socket \(tcp 127.0.0.1:7099\) was handed over and no service wants it: closed' journalctl -u inetd.service -o cat --no-pager
+want 'socket inetd.socket \(tcp 127.0.0.1:7099\) was passed by the service manager, and no service wants it: closed' journalctl -u inetd.service -o cat --no-pager
 [ "$(printf hello | nc -N -U /run/inetd-echo)" = hello ] || fail "the Unix socket"
 [ "$(printf hello | nc -u -w 1 127.0.0.1 7009)" = hello ] || fail "the UDP socket"
 serves 7011 hello || fail "a service without a socket is not opened"
@@ -259,7 +259,7 @@ for i in $(seq 1 200) $(seq 1001 1600); do echo "127.1.$((i / 250)).$((i % 250))
 systemctl restart inetd.service
 systemctl restart inetd.service
 kill -USR2 "$(systemctl show -P MainPID inetd.service)"
-soon sh -c 'journalctl -u inetd.service -o cat --no-pager | grep -q "SIGUSR2: starting anew"'
+soon sh -c 'journalctl -u inetd.service -o cat --no-pager | grep -q "SIGUSR2: upgrading"'
 crash
 want '^512$' systemctl show -P NFileDescriptorStore inetd.service
 for address in 127.1.0.1 127.1.0.200 127.1.6.100; do

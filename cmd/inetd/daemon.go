@@ -1,0 +1,273 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"goinetd/inetd"
+	"goinetd/inetd/handover"
+	"goinetd/inetd/socket"
+	"goinetd/inetd/spawn"
+	"goinetd/inetd/syslog"
+)
+
+// defaultPidfile is where inetds on Linux write it.
+const defaultPidfile = "/run/inetd.pid"
+
+// exitSoftware is the exit status of a daemon that ends although it should
+// not, so that a supervisor starts it again: EX_SOFTWARE of sysexits.h.
+const exitSoftware = 70
+
+// endTimeout is how long the end of the daemon waits for the workers: one in
+// an exec that hangs must not keep it.
+const endTimeout = time.Second
+
+// A daemon is the process while it runs.
+type daemon struct {
+	// Never changes after run begins.
+	o        *options
+	tunables tunables
+	launcher *launcher // nil: in the foreground
+	notifier *notifier // nil: no service manager
+	log      *syslog.Logger
+	logFile  *syslog.File // of -filelog; nil: none
+
+	hostsDenyChecked bool
+	server           *inetd.Server
+	stop             context.CancelFunc
+	ended            chan struct{} // closed when the workers have ended
+}
+
+// run is the daemon. It returns the exit status.
+func (d *daemon) run() int {
+	signals := make(chan os.Signal, 16)
+	// Not SIGTERM: until we serve, it may end us.
+	signal.Notify(signals, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2)
+	if d.o.xinetd {
+		signal.Notify(signals, unix.SIGABRT)
+	}
+	environ, whole := childEnviron(os.Environ(), d.o.keepEnv), childEnviron(os.Environ(), true)
+	initProcess()
+	d.notifier = newNotifier()
+	d.openLog()
+	pidfile, err := d.lockPidfile()
+	if err != nil {
+		return d.fail(err)
+	}
+	defer pidfile.remove()
+	if err := d.start(environ, whole); err != nil {
+		return d.fail(err)
+	}
+	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
+	d.launcher.release()
+	d.notifier.send("READY=1\nMAINPID=" + strconv.Itoa(os.Getpid()) + "\nSTATUS=" + d.server.Summary())
+	d.notifier.startWatchdog(d.server, d.log)
+	if d.handleSignals(signals) {
+		return d.upgrade()
+	}
+	d.end()
+	return 0
+}
+
+// start reads the configuration and serves it.
+func (d *daemon) start(environ, whole []string) error {
+	services, problems, err := d.load()
+	if err != nil {
+		return err
+	}
+	state, err := handover.Receive()
+	if err != nil {
+		d.log.Printf(syslog.Err, "%v", err)
+	}
+	d.server, err = inetd.New(inetd.Options{Log: d.log, Environ: environ, WholeEnviron: whole, Backlog: d.o.backlog, Session: hasTerminal(),
+		Debug: d.o.debug, MaxPrograms: d.o.limit, StayAlive: d.o.stayAlive, Suspension: d.tunables.suspension, IdentTimeout: d.tunables.identTimeout,
+		Notifier: d.notifier.iface(), State: state, Inherited: socket.FromSystemd()})
+	if err != nil {
+		return err
+	}
+	problems, err = d.server.Start(services, problems)
+	if d.launcher != nil {
+		for _, p := range problems { // they are in the log, too; this is for whoever started us
+			fmt.Fprintf(os.Stderr, "%s: %v\n", ident(), p)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	// Connections leave little garbage, so a small heap costs hardly more
+	// collections, and the daemon is to be small.
+	debug.SetGCPercent(25)
+	releaseMemory()
+	ctx, stop := context.WithCancel(context.Background())
+	d.stop, d.ended = stop, make(chan struct{})
+	go func() {
+		d.server.Run(ctx)
+		close(d.ended)
+	}()
+	return nil
+}
+
+// handleSignals handles signals until one ends the daemon. It reports whether
+// that is for an upgrade. A reload has a goroutine of its own, because it may
+// have to wait for name services.
+func (d *daemon) handleSignals(signals <-chan os.Signal) (upgrade bool) {
+	reloaded := make(chan struct{}, 1)
+	reloading, again := false, false // a SIGHUP during a reload means another one
+	for {
+		select {
+		case <-reloaded:
+			reloading = again
+			if again {
+				again = false
+				go d.reload(reloaded)
+			}
+		case sig := <-signals:
+			switch {
+			case sig == unix.SIGUSR2 && !d.o.xinetd:
+				if err := d.checkUpgrade(); err != nil {
+					d.log.Printf(syslog.Err, "SIGUSR2: upgrade refused: %v (nothing is changed)", err)
+					continue
+				}
+				d.notifier.reloading()
+				d.log.Printf(syslog.Notice, "SIGUSR2: upgrading, with the same sockets")
+				return true
+			case sig == unix.SIGHUP || sig == unix.SIGUSR2:
+				again = reloading
+				if !reloading {
+					reloading = true
+					go d.reload(reloaded)
+				}
+			case sig == unix.SIGUSR1 || sig == unix.SIGABRT: // SIGABRT makes xinetd check its tables
+				d.server.LogState()
+			default:
+				d.notifier.send("STOPPING=1")
+				n := d.server.Stop()
+				d.log.Printf(syslog.Notice, "%s: stopped listening; %s still running", unix.SignalName(sig.(unix.Signal)), programs(n))
+				return false
+			}
+		}
+	}
+}
+
+func programs(n int) string {
+	if n == 1 {
+		return "1 program"
+	}
+	return strconv.Itoa(n) + " programs"
+}
+
+// end waits for the workers, the log and the service manager.
+func (d *daemon) end() {
+	d.stop()
+	select {
+	case <-d.ended:
+	case <-time.After(endTimeout):
+	}
+	d.log.Flush()
+	d.notifier.flush()
+}
+
+// fail reports why the daemon does not start, and returns its exit status.
+func (d *daemon) fail(err error) int {
+	d.log.Printf(syslog.Err, "%v", err)
+	if d.launcher != nil {
+		fatalf("%v", err)
+	}
+	d.log.Flush()
+	return 1
+}
+
+// openLog opens the daemon's log.
+func (d *daemon) openLog() {
+	switch {
+	case d.o.filelog != "":
+		d.logFile = syslog.NewFile(ident(), d.o.filelog, syslog.Limits{Warn: func(text string) { fatalf("%s", text) }})
+		d.log = d.logFile.Logger
+	case d.o.foreground && d.o.facility == "":
+		d.log = syslog.New(ident())
+	default:
+		d.log = syslog.ToDaemon(ident(), cmp.Or(d.o.facility, "daemon"))
+	}
+	for _, option := range d.o.ignored {
+		d.log.Printf(syslog.Warning, "unknown option %s has no effect", option)
+	}
+}
+
+// initProcess resets what was inherited from whoever started the daemon:
+// signals, descriptors, umask and working directory.
+func initProcess() {
+	spawn.DefaultSignals()
+	// 0, 1 and 2 have to be open, or the next socket would get their number.
+	for fd := range 3 {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == unix.EBADF {
+			unix.Open(os.DevNull, unix.O_RDWR, 0)
+		}
+	}
+	closeOnExec()
+	unix.Umask(unix.Umask(0o022) | 0o022)
+	os.Chdir("/")
+}
+
+// closeOnExec keeps every descriptor but 0, 1 and 2 from our programs.
+func closeOnExec() {
+	if unix.CloseRange(3, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC) != nil { // before Linux 5.11
+		open, _ := os.ReadDir("/proc/self/fd")
+		for _, entry := range open {
+			if fd, err := strconv.Atoi(entry.Name()); err == nil && fd > 2 {
+				unix.CloseOnExec(fd)
+			}
+		}
+	}
+}
+
+// hasTerminal reports whether we have a controlling terminal. Programs get
+// sessions of their own then, out of reach of its ^C. Without one a process
+// group is enough, and cheaper: with SCHED_AUTOGROUP each session is a
+// scheduling group that the kernel creates and destroys.
+func hasTerminal() bool {
+	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err == nil
+}
+
+// lockPidfile takes the pidfile, if there is to be one.
+func (d *daemon) lockPidfile() (*pidfile, error) {
+	path := d.o.pidfile
+	if !d.o.pidfileSet {
+		if d.o.foreground || os.Geteuid() != 0 {
+			return nil, nil
+		}
+		path = defaultPidfile
+	}
+	if path == "" {
+		return nil, nil
+	}
+	return lockPidfile(path)
+}
+
+// reload reads the configuration again. Files that cannot be read change
+// nothing.
+func (d *daemon) reload(reloaded chan<- struct{}) {
+	d.notifier.reloading()
+	if d.logFile != nil {
+		d.logFile.Reopen()
+	}
+	if services, problems, err := d.load(); err != nil {
+		d.log.Printf(syslog.Err, "reload: %v (nothing is changed)", err)
+	} else {
+		d.server.Apply(services, problems)
+	}
+	releaseMemory()
+	d.notifier.send("READY=1\nSTATUS=" + d.server.Summary())
+	reloaded <- struct{}{}
+}

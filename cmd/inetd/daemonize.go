@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Go cannot fork and go on, so the daemon is a second copy of the program in
+// a session of its own. The first stays in the foreground until the second
+// has said over a pipe that it serves, and ends with its verdict: whoever
+// started inetd knows then whether it runs.
+
+// parentVariable tells the copy that it is one: the descriptor of the pipe.
+const readyFDVariable = "GOINETD_READY_FD"
+
+// A parent is the pipe to the process in the foreground.
+type launcher struct{ pipe *os.File }
+
+// intoBackground starts the copy and waits for its word. It gives the exit
+// status.
+func daemonize() int {
+	self, err := os.Executable()
+	if err != nil {
+		self = "/proc/self/exe"
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return fatalf("pipe: %v", err)
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return fatalf("%v", err)
+	}
+	closeOnExec() // the daemon gets what is its own
+	files := []*os.File{null, os.Stdout, os.Stderr}
+	for fd := 3; fd < 3+inheritedCount(); fd++ {
+		files = append(files, os.NewFile(uintptr(fd), "socket"))
+	}
+	env := append(os.Environ(), fmt.Sprintf("%s=%d", readyFDVariable, len(files)))
+	p, err := os.StartProcess(self, os.Args, &os.ProcAttr{Files: append(files, w), Env: env, Sys: &syscall.SysProcAttr{Setsid: true}})
+	if err != nil {
+		return fatalf("%s: %v", self, err)
+	}
+	w.Close()
+	if n, _ := r.Read(make([]byte, 1)); n == 1 {
+		return 0
+	}
+	state, err := p.Wait()
+	if err != nil || state.ExitCode() <= 0 {
+		return fatalf("the daemon ended before it served: %v", state)
+	}
+	return state.ExitCode()
+}
+
+// handedOver gives the number of sockets that systemd opened for us.
+func inheritedCount() int {
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+		return 0
+	}
+	n, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	return max(0, n)
+}
+
+// takeParent finds out whether this is the copy in the background; nil means
+// that it is not. Sockets that were handed to the parent are the copy's.
+func findLauncher() *launcher {
+	fd, err := strconv.Atoi(os.Getenv(readyFDVariable))
+	os.Unsetenv(readyFDVariable)
+	if err != nil || fd < 3 {
+		return nil
+	}
+	if os.Getenv("LISTEN_PID") == strconv.Itoa(os.Getppid()) {
+		os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
+	}
+	unix.CloseOnExec(fd)
+	return &launcher{os.NewFile(uintptr(fd), "parent")}
+}
+
+// release lets the process in the foreground end well, and lets go of its
+// terminal.
+func (p *launcher) release() {
+	if p == nil {
+		return
+	}
+	if null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0); err == nil {
+		for fd := range 3 {
+			unix.Dup3(null, fd, 0)
+		}
+		unix.Close(null)
+	}
+	p.pipe.Write([]byte{0})
+	p.pipe.Close()
+}
+
+func fatalf(format string, args ...any) int {
+	fmt.Fprintf(os.Stderr, ident()+": "+format+"\n", args...)
+	return 1
+}

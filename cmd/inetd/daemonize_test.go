@@ -1,0 +1,186 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// inBackground starts an inetd as people do, and gives its pid.
+func inBackground(t *testing.T, conf string, flags ...string) (pid int, said string) {
+	t.Helper()
+	dir := folder(t)
+	pidfile := dir + "/pid"
+	cmd := exec.Command(built.inetd, append(append([]string{"-p", pidfile}, flags...), write(t, dir+"/inetd.conf", conf, 0o644))...)
+	out, err := cmd.CombinedOutput() // ends only when the daemon has let go of the pipe
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text, err := os.ReadFile(pidfile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		syscall.Kill(pid, syscall.SIGTERM)
+		for began := time.Now(); time.Since(began) < patience; time.Sleep(10 * time.Millisecond) {
+			if _, err := os.Stat(pidfile); err != nil {
+				return
+			}
+		}
+		t.Error("the pidfile stays behind")
+	})
+	return pid, string(out)
+}
+
+// When the process in the foreground has ended, the daemon serves; it has no
+// terminal, no folder and nobody's descriptors.
+func TestBackground(t *testing.T) {
+	need(t, "root")
+	p, q := port(t), port(t)
+	l, err := exec.LookPath("cat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, said := inBackground(t, fmt.Sprintf("%s stream tcp nowait nobody %s cat\n%s stream tcp nowait nosuchuser /bin/cat cat\n", at(p), l, at(q)))
+	if got := ask(t, p, "served"); got != "served" {
+		t.Errorf("got %q", got)
+	}
+	if !strings.Contains(said, `unknown user "nosuchuser"`) {
+		t.Errorf("the problem is not told: %q", said)
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	if f := strings.Fields(rest); f[3] != strconv.Itoa(pid) || f[4] != "0" {
+		t.Errorf("session %s, terminal %s", f[3], f[4])
+	}
+	if cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); cwd != "/" {
+		t.Errorf("runs in %s", cwd)
+	}
+	for fd := range 3 {
+		if to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd)); to != "/dev/null" {
+			t.Errorf("descriptor %d is %s", fd, to)
+		}
+	}
+	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if string(comm) != "inetd\n" {
+		t.Errorf("ps calls it %s", comm)
+	}
+}
+
+// A second inetd on a pidfile says who has it, and ends; a pidfile that was
+// left behind keeps nobody out.
+func TestPidfile(t *testing.T) {
+	need(t, "root")
+	dir := folder(t)
+	pidfile := write(t, dir+"/pid", "1\n", 0o644)
+	conf := func(p int) string { return fmt.Sprintf("%s stream tcp nowait nobody /bin/cat cat\n", at(p)) }
+	p := port(t)
+	d := setup{conf: conf(p), flags: []string{"-p", pidfile}}.start(t)
+	if text, _ := os.ReadFile(pidfile); string(text) != fmt.Sprintf("%d\n", d.pid()) {
+		t.Errorf("the pidfile says %q, and the pid is %d", text, d.pid())
+	}
+	second := exec.Command(built.inetd, "-p", pidfile, write(t, dir+"/other.conf", conf(port(t)), 0o644))
+	out, _ := second.CombinedOutput()
+	if want := fmt.Sprintf("an inetd runs already: pid %d (inetd, user root", d.pid()); second.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), want) {
+		t.Errorf("status %d, says %s", second.ProcessState.ExitCode(), out)
+	}
+	d.stop()
+	if _, err := os.Stat(pidfile); err == nil {
+		t.Error("the pidfile stays behind")
+	}
+}
+
+// TERM, INT and QUIT end the daemon at once; its programs finish on their
+// own.
+func TestEnding(t *testing.T) {
+	need(t, "root")
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT} {
+		p := port(t)
+		d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/cat cat\n", at(p))}.start(t)
+		c := dial(t, p)
+		io.WriteString(c, "x")
+		io.ReadFull(c, make([]byte, 1))
+		d.signal(sig)
+		<-d.ended
+		d.told("STOPPING=1")
+		if code := d.cmd.ProcessState.ExitCode(); code != 0 {
+			t.Errorf("%v: status %d\n%s", sig, code, d.text())
+		}
+		d.find(`stopped listening; 1 program still running`, 1)
+		io.WriteString(c, "still here")
+		c.CloseWrite()
+		if got := readAll(t, c); got != "still here" {
+			t.Errorf("%v: the running client got %q", sig, got)
+		}
+	}
+}
+
+// told looks for a state among those that a daemon told before it ended.
+func (d *daemonProcess) told(state string) {
+	d.t.Helper()
+	for {
+		select {
+		case got := <-d.states:
+			if strings.Contains(got, state) {
+				return
+			}
+		case <-time.After(patience):
+			d.t.Fatalf("never told %s", state)
+		}
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	for _, c := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{"-V"}, 0, "inetd (goinetd) devel\n"},
+		{[]string{"-x"}, 2, "inetd: unknown option -x\nusage: inetd"},
+		{[]string{"-R"}, 2, "inetd: option -R needs a value\n"},
+		{[]string{"-q", "many"}, 2, `inetd: option -q: "many" is not a number of 0 or more`},
+		{[]string{"-i", "/nonexistent/inetd.conf"}, 1, "stat /nonexistent/inetd.conf: no such file or directory"},
+	} {
+		cmd := exec.Command(built.inetd, c.args...)
+		out, _ := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != c.status || !strings.Contains(string(out), c.want) {
+			t.Errorf("inetd %q: status %d, says %s", c.args, code, out)
+		}
+	}
+}
+
+// Options are read as getopt(3) does.
+func TestParseOptions(t *testing.T) {
+	for line, check := range map[string]func(*options) bool{
+		"-di":      func(o *options) bool { return o.debug && o.foreground && o.inetd.LogStarts },
+		"-lR256 x": func(o *options) bool { return o.inetd.LogStarts && o.inetd.PerMinute == 256 && len(o.files) == 1 },
+		"-R 5 -C60 -s 2": func(o *options) bool {
+			return o.inetd.PerMinute == 5 && o.inetd.PerSourcePerMinute == 60 && o.inetd.PerSource == 2
+		},
+		"-c 3 -q9":        func(o *options) bool { return o.inetd.Instances == 3 && o.backlog == 9 },
+		"-a 192.0.2.1 -E": func(o *options) bool { return o.inetd.Address == "192.0.2.1" && o.keepEnv },
+		"-p x -- -d": func(o *options) bool {
+			return !o.debug && strings.HasSuffix(o.pidfile, "/x") && strings.HasSuffix(o.files[0], "/-d")
+		},
+		"": func(o *options) bool { return o.inetd.PerMinute == 256 && len(o.files) == 0 },
+	} {
+		o, err := parseFlags(strings.Fields(line))
+		if err != nil || !check(o) {
+			t.Errorf("%q: %+v, %v", line, o, err)
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// slim gives back what reading a configuration took and serving does not
+// need: the heap that it left, and the pages of our program's file that it
+// used. The kernel has those in its page cache, and maps them again if they
+// are used again.
+func releaseMemory() {
+	debug.FreeOSMemory()
+	maps, err := os.Open("/proc/self/smaps")
+	if err != nil {
+		return
+	}
+	defer maps.Close()
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return
+	}
+	var from, to uintptr
+	for lines := bufio.NewScanner(maps); lines.Scan(); {
+		f := strings.Fields(lines.Text())
+		switch {
+		case len(f) == 6 && f[5] == self && (f[1] == "r-xp" || f[1] == "r--p"):
+			if _, err := fmt.Sscanf(f[0], "%x-%x", &from, &to); err != nil {
+				from = to
+			}
+		case len(f) >= 5 && strings.Contains(f[0], "-"):
+			from = to
+		case len(f) == 3 && f[0] == "Anonymous:" && f[1] == "0" && from < to:
+			// Nobody has ever written there, so that the file has all of it
+			// (MADV_DONTNEED, madvise(2)).
+			unix.RawSyscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED)
+			from = to
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	sddaemon "github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sys/unix"
+
+	"goinetd/inetd"
+	"goinetd/inetd/syslog"
+)
+
+// A notifier sends messages to the service manager that started us
+// (sd_notify(3)); nil where there is none. Nobody waits for it: messages go
+// into a queue, and one goroutine sends them.
+type notifier struct {
+	to *unix.SockaddrUnix
+	fd int
+
+	mu        sync.Mutex
+	wake      sync.Cond
+	idle      sync.Cond
+	queue     []message
+	sending   bool
+	stored    map[string]bool // names of the sockets that it keeps copies of
+	storeSize int             // for so many
+}
+
+// storeRoom is the FileDescriptorStoreMax= of our units, for a systemd that
+// does not tell (before 254; $FDSTORE of systemd.exec(5)).
+const defaultStoreSize = 512
+
+// A message is a state to tell, with a copy of a socket for the manager to
+// keep; -1: with none.
+type message struct {
+	state string
+	fd    int
+}
+
+func newNotifier() *notifier {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return nil
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	m := &notifier{to: &unix.SockaddrUnix{Name: name}, fd: fd, stored: map[string]bool{}, storeSize: defaultStoreSize}
+	if n, err := strconv.Atoi(os.Getenv("FDSTORE")); err == nil {
+		m.storeSize = n
+	}
+	m.wake.L, m.idle.L = &m.mu, &m.mu
+	go m.run()
+	return m
+}
+
+// orNil is for those who know a manager as an interface.
+func (m *notifier) iface() inetd.Notifier {
+	if m == nil {
+		return nil
+	}
+	return m
+}
+
+func (m *notifier) send(state string) { m.enqueue(message{state, -1}) }
+
+func (m *notifier) enqueue(one message) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	m.queue = append(m.queue, one)
+	m.wake.Signal()
+	m.mu.Unlock()
+}
+
+// carry sends what waits, in order. The library that we take the watchdog's
+// time from cannot send descriptors.
+func (m *notifier) run() {
+	m.mu.Lock()
+	for {
+		for len(m.queue) == 0 {
+			m.sending = false
+			m.idle.Broadcast()
+			m.wake.Wait()
+		}
+		batch := m.queue
+		m.queue, m.sending = nil, true
+		m.mu.Unlock()
+		for _, one := range batch {
+			var rights []byte
+			if one.fd >= 0 {
+				rights = unix.UnixRights(one.fd)
+			}
+			for unix.Sendmsg(m.fd, []byte(one.state), rights, m.to, unix.MSG_NOSIGNAL) == unix.EINTR {
+			}
+			if one.fd >= 0 {
+				unix.Close(one.fd)
+			}
+		}
+		m.mu.Lock()
+	}
+}
+
+// flush waits until all is said, or a second has passed.
+func (m *notifier) flush() {
+	if m == nil {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		m.mu.Lock()
+		for m.sending || len(m.queue) > 0 {
+			m.idle.Wait()
+		}
+		m.mu.Unlock()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Second):
+	}
+}
+
+// Status says how we are, for systemctl status.
+func (m *notifier) Status(text string) { m.send("STATUS=" + text) }
+
+// reloading begins what READY=1 ends. systemd tells by the time which of
+// several reloads that is (Type=notify-reload).
+func (m *notifier) reloading() {
+	var now unix.Timespec
+	unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
+	m.send(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000))
+}
+
+// Keep has the manager keep a copy of a socket and hand it to the next
+// process of the service, as long as there is room.
+func (m *notifier) Store(fd int, name string) bool {
+	m.mu.Lock()
+	has, full := m.stored[name], len(m.stored) >= m.storeSize
+	m.mu.Unlock()
+	if has || full {
+		return has
+	}
+	two, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, fd)
+	if err != nil {
+		return false
+	}
+	m.AddStored(name)
+	m.enqueue(message{"FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, two})
+	return true
+}
+
+// Has tells of a copy that the process before us had it keep.
+func (m *notifier) AddStored(name string) {
+	m.mu.Lock()
+	m.stored[name] = true
+	m.mu.Unlock()
+}
+
+// Forget has it close the copy.
+func (m *notifier) Unstore(name string) {
+	m.mu.Lock()
+	delete(m.stored, name)
+	m.mu.Unlock()
+	m.send("FDSTOREREMOVE=1\nFDNAME=" + name)
+}
+
+// watch tells the manager that we are alive, as often as it wants to hear it,
+// as long as clients are served.
+func (m *notifier) startWatchdog(server *inetd.Server, log *syslog.Logger) {
+	limit, err := sddaemon.SdWatchdogEnabled(false)
+	if m == nil || err != nil || limit == 0 {
+		return
+	}
+	send, err := server.Heartbeat(func() { m.send("WATCHDOG=1") })
+	if err != nil {
+		log.Printf(syslog.Err, "watchdog: %v", err)
+		return
+	}
+	go func() {
+		for range time.Tick(limit / 2) {
+			send()
+		}
+	}()
+}

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// An upgrade: another program is put in the place of the one that runs, and
+// SIGUSR2 has that started in the same process. Nobody is refused, programs
+// go on and are counted, and a wait service is not started twice.
+func TestAnew(t *testing.T) {
+	need(t, "root", "perl")
+	p, q, u, e := port(t), port(t), port(t), port(t)
+	dir := folder(t)
+	text, err := os.ReadFile(built.inetd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := write(t, dir+"/inetd", string(text), 0o755)
+	waiter := write(t, dir+"/waiter", "#!/usr/bin/perl\nuse Socket;\nopen(my $l, '+<&=', 0); while (accept(my $c, $l)) { my $x = <$c>; print $c \"$$\\n\"; last if $x =~ /end/ }\n", 0o755)
+	d := setup{program: program, flags: []string{"-l", "-R", "0"}, conf: fmt.Sprintf("%s stream tcp nowait/2 root /bin/cat cat\n%s stream tcp wait root %s waiter\n%s dgram udp wait root internal echo\n%s stream tcp nowait root internal echo\nunix-echo stream unix nowait root /bin/cat cat\n",
+		at(p), at(q), waiter, at(u), at(e))}
+	d.conf = strings.Replace(d.conf, "unix-echo", dir+"/socket", 1)
+	run := d.start(t)
+	before := dial(t, p)
+	io.WriteString(before, "one")
+	io.ReadFull(before, make([]byte, 3))
+	first := ask(t, q, "\n")
+
+	// What comes during the change waits; nothing is refused.
+	stop := make(chan struct{})
+	var load sync.WaitGroup
+	served := 0
+	load.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if got := ask(t, p, "hello"); got != "hello" {
+				t.Errorf("during the change: %q", got)
+			}
+			served++
+		}
+	})
+	for range 3 {
+		os.Rename(program, program+".old")
+		write(t, program, string(text), 0o755)
+		run.signal(syscall.SIGUSR2)
+		run.await("RELOADING=1")
+		run.await("READY=1")
+	}
+	close(stop)
+	load.Wait()
+	own := dial(t, e) // served by inetd itself, and quick enough
+	io.WriteString(own, "early ")
+	io.ReadFull(own, make([]byte, 6))
+	run.signal(syscall.SIGUSR2)
+	run.await("RELOADING=1")
+	io.WriteString(own, "late")
+	own.CloseWrite()
+	if got := readAll(t, own); got != "late" {
+		t.Errorf("a client of our own got %q", got)
+	}
+	run.await("READY=1")
+	if served == 0 {
+		t.Error("nobody was served meanwhile")
+	}
+	question(t, u, "hello")
+	if got, err := net.Dial("unix", dir+"/socket"); err != nil {
+		t.Error(err)
+	} else {
+		got.Close()
+	}
+	if again := ask(t, q, "\n"); again != first {
+		t.Errorf("the program of the wait service was %q and is %q", first, again)
+	}
+	ask(t, q, "end\n")
+	run.find(`EXIT: \S+ status=0 pid=`+strings.TrimSpace(first), 1)
+	if third := ask(t, q, "end\n"); third == first {
+		t.Error("the wait service was not started again")
+	}
+	// The program of before is there and counts: with it, two may run.
+	io.WriteString(before, "two")
+	if _, err := io.ReadFull(before, make([]byte, 3)); err != nil {
+		t.Error(err)
+	}
+	second := dial(t, p)
+	io.WriteString(second, "x")
+	io.ReadFull(second, make([]byte, 1))
+	run.signal(syscall.SIGUSR1)
+	state := run.find(fmt.Sprintf(`STATE: %d tcp .*running=(\d+)`, p), 1)
+	if state[0][1] != "2" {
+		t.Errorf("%s programs are counted, want 2", state[0][1])
+	}
+	third := dial(t, p)
+	io.WriteString(third, "y")
+	before.Close()
+	if _, err := io.ReadFull(third, make([]byte, 1)); err != nil {
+		t.Errorf("the place of a program of before is not given back: %v", err)
+	}
+	if n := run.count("fd"); n > 60 {
+		t.Errorf("%d descriptors are open", n)
+	}
+}
+
+// A program's time is limited by the inetd that comes after the one that
+// started it.
+func TestAnewTimeout(t *testing.T) {
+	need(t, "root")
+	p := port(t)
+	d := setup{conf: fmt.Sprintf("[service.x]\nlisten = \"tcp:%s\"\nserver = \"/bin/cat\"\nuser = \"root\"\nsession_timeout = \"2s\"\n", at(p))}.start(t)
+	c := dial(t, p)
+	io.WriteString(c, "x")
+	io.ReadFull(c, make([]byte, 1))
+	d.signal(syscall.SIGUSR2)
+	d.await("RELOADING=1")
+	d.await("READY=1")
+	if got := readAll(t, c); got != "" {
+		t.Errorf("got %q", got)
+	}
+	d.find("x: pid [0-9]+ terminated: session_timeout of 2s exceeded", 1)
+}
+
+// A program that cannot be started in our place leaves all as it was.
+func TestAnewImpossible(t *testing.T) {
+	need(t, "root")
+	p := port(t)
+	text, err := os.ReadFile(built.inetd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := write(t, folder(t)+"/inetd", string(text), 0o755)
+	d := setup{program: program, conf: fmt.Sprintf("%s stream tcp nowait root internal echo\n", at(p))}.start(t)
+	write(t, d.conf, fmt.Sprintf("%s stream tcp nowait internal echo\n", at(p)), 0o644)
+	d.signal(syscall.SIGUSR2)
+	d.find(fmt.Sprintf(`upgrade refused: service %d would be lost: inetd.conf:1: .*nothing is changed`, p), 1)
+	os.Remove(d.conf)
+	d.signal(syscall.SIGUSR2)
+	d.find("upgrade refused: .*inetd.conf: no such file", 1)
+	os.Remove(program)
+	d.signal(syscall.SIGUSR2)
+	d.find("upgrade refused: .*/inetd: no such file", 1)
+	if got := ask(t, p, "hello"); got != "hello" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// The watchdog is answered by a worker, and the manager learns how we are,
+// and not while nothing changes.
+func TestManager(t *testing.T) {
+	need(t, "root")
+	p := port(t)
+	d := setup{conf: fmt.Sprintf("%s stream tcp nowait root /bin/cat cat\n", at(p)), before: []string{"/bin/sh", "-c", `WATCHDOG_PID=$$ exec "$0" "$@"`}, env: []string{"WATCHDOG_USEC=200000"}}.launch(t)
+	d.await("STATUS=1 service, 0 programs running, 0 clients refused")
+	d.await("WATCHDOG=1")
+	c := dial(t, p)
+	d.await("STATUS=1 service, 1 program running, 0 clients refused")
+	c.Close()
+	d.await("STATUS=1 service, 0 programs running, 0 clients refused")
+	d.await("WATCHDOG=1")
+	d.signal(syscall.SIGSTOP)
+	for answers, quiet := 0, false; !quiet; answers++ {
+		select {
+		case got := <-d.states:
+			if answers > 3 { // more than can have been on their way
+				t.Fatalf("while it is stopped: %q", got)
+			}
+		case <-time.After(500 * time.Millisecond): // four of them are missing
+			quiet = true
+		}
+	}
+	d.signal(syscall.SIGCONT)
+	d.await("WATCHDOG=1")
+}
+
+// A daemon without services waits for some.
+func TestNoServicesYet(t *testing.T) {
+	p := port(t)
+	d := setup{conf: "# none\n"}.start(t)
+	d.find("no services are configured; waiting for SIGHUP", 1)
+	d.reload(fmt.Sprintf("%s stream tcp nowait root internal echo\n", at(p)))
+	if got := ask(t, p, "hello"); got != "hello" {
+		t.Errorf("got %q", got)
+	}
+}

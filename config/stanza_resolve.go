@@ -1,0 +1,340 @@
+package config
+
+import (
+	"io/fs"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"goinetd/config/netdb"
+)
+
+// This file makes of the settings that mean something only together what a
+// service is: where it is reached, who serves it, and what cannot be
+// enforced.
+
+// finish makes of what was gathered a service that can be.
+func (b *builder) resolve() *fault {
+	for _, step := range []func() *fault{b.resolveFlags, b.resolveType, b.resolveListen, b.resolveProgram, b.resolveAccess} {
+		if bad := step(); bad != nil {
+			return bad
+		}
+	}
+	return nil
+}
+
+func (b *builder) resolveFlags() *fault {
+	s, f := b.s, b.raw.flags
+	switch {
+	case f["intercept"]:
+		return faultf("remove the flag, or protect the service by a firewall", "INTERCEPT is not supported, and without it datagrams would go unchecked").inSetting("flags")
+	case f["labeled"]:
+		return faultf("remove the flag", "LABELED is not supported, and without it the program would run in another SELinux context").inSetting("flags")
+	}
+	s.NoRetry, s.IDOnly, s.Sensor, s.NoDelay, s.KeepAlive = f["noretry"], f["idonly"], f["sensor"], f["nodelay"], f["keepalive"]
+	return nil
+}
+
+// kinds settles the socket type, the protocol, and who serves.
+func (b *builder) resolveType() *fault {
+	s, l := b.s, &b.raw
+	mux := l.types["tcpmux"] || l.types["tcpmuxplus"]
+	known := map[string]SocketType{"tcp": Stream, "udp": Dgram}
+	switch {
+	case l.protocol == "" && s.SocketType == "" && len(l.listen) == 0 && !mux:
+		return faultf("write socket_type = stream, or dgram", "neither socket_type nor protocol is written").inSetting("socket_type")
+	case l.protocol == "" && s.SocketType == Dgram:
+		l.protocol = "udp"
+	case l.protocol == "" && (s.SocketType == Stream || mux):
+		l.protocol = "tcp"
+	case s.SocketType == "" && known[l.protocol] != "":
+		s.SocketType = known[l.protocol]
+	}
+	if mux {
+		s.SocketType = Stream
+	}
+	if want := known[l.protocol]; want != "" && s.SocketType != want && len(l.listen) == 0 {
+		return faultf("correct one of them", "protocol %s is %s, not %s", l.protocol, want, s.SocketType).inSetting("protocol")
+	}
+	if b.dialect == Xinetd && !l.waitSet {
+		return faultf("write wait = yes or wait = no", "wait is not written").inSetting("wait")
+	}
+	if l.builtin != "" || l.types["internal"] {
+		name := l.builtin
+		if name == "" {
+			name = s.Name
+		}
+		if s.Internal = b.etc.builtins.nameOf(name); s.Internal == "" && !s.Sensor {
+			return faultf("echo, discard, chargen, daytime, time and tcpmux are; servers, services and xadmin are gone from xinetd, too",
+				"there is no internal service %q", name).inSetting("type")
+		}
+	}
+	if s.Sensor {
+		s.Internal = "discard" // never served: whoever comes is refused
+		if s.Wait && s.SocketType == Stream {
+			return faultf("write wait = no", "a sensor that does not accept sees nobody").inSetting("wait")
+		}
+	}
+	if s.Internal != "" {
+		s.Wait = false
+	}
+	return nil
+}
+
+// where makes the listeners.
+func (b *builder) resolveListen() *fault {
+	s, l := b.s, &b.raw
+	if l.types["tcpmux"] || l.types["tcpmuxplus"] {
+		if s.SocketType != Stream || s.Wait || s.Internal != "" || len(l.listen) > 0 {
+			return faultf("correct it", "a tcpmux service is a program, stream, with wait = no").inSetting("type")
+		}
+		// inetd.conf's "tcpmux/+name" is a name, too.
+		s.Mux = strings.TrimPrefix(strings.TrimPrefix(s.Name, "tcpmux/"), "+")
+		s.MuxPlus = l.types["tcpmuxplus"]
+		if bad := muxName(s.Mux); bad != nil {
+			return bad.inSetting("type")
+		}
+		return nil
+	}
+	if l.types["rpc"] {
+		return faultf("run rpcbind(8) and the server on its own", "RPC services are not supported yet").inSetting("type")
+	}
+	if len(l.listen) > 0 {
+		return b.resolveListenList()
+	}
+	at, bad := b.resolveAddress()
+	if bad != nil {
+		return bad
+	}
+	s.Listen = []Listen{at}
+	return nil
+}
+
+// address makes the listener of port, bind, the flags IPv4 and IPv6, and
+// v6only.
+func (b *builder) resolveAddress() (at Listen, _ *fault) {
+	s, l := b.s, &b.raw
+	at = Listen{Network: l.protocol, Host: l.bind}
+	four, six := l.flags["ipv4"], l.flags["ipv6"]
+	switch {
+	case l.v6only && four && !six && b.isWritten(attributes.find("v6only")):
+		return at, faultf("remove one of them", "v6only = yes does not go with the flag IPv4").inSetting("v6only")
+	case four && !six:
+		at.Family = IPv4
+	case l.v6only:
+		at.Family = IPv6
+	}
+	if a, err := netip.ParseAddr(at.Host); err == nil {
+		if a == netip.IPv6Unspecified() { // with IPv4, as where there is no bind
+			at.Host = ""
+		} else if bad := literalFamily(&at); bad != nil {
+			return at, bad.inSetting("bind")
+		} else if six && !four && a.Is4() {
+			return at, faultf("correct one of them", "address %s does not go with the flag IPv6", at.Host).inSetting("bind")
+		}
+	}
+	if l.protocol != "tcp" && l.protocol != "udp" {
+		number, ok := netdb.Protocol(l.protocol)
+		if !ok || s.SocketType != Raw {
+			return at, faultf("write tcp, udp, or for a raw socket a name of /etc/protocols", "unknown protocol %q for a %s socket", l.protocol, s.SocketType).inSetting("protocol")
+		}
+		at.Proto = number
+		return at, nil
+	}
+	listed, ok := b.etc.port(s.Name, l.protocol)
+	switch {
+	case l.types["unlisted"] && l.port == 0, !ok && l.port == 0:
+		return at, faultf("write port = N", "%s has no port: it is not in /etc/services, and none is written", s.Name).inSetting("port")
+	case !l.types["unlisted"] && b.dialect == Xinetd && !ok:
+		return at, faultf("write type = UNLISTED", "%s over %s is not in /etc/services", s.Name, l.protocol).inSetting("port")
+	case !l.types["unlisted"] && b.dialect == Xinetd && l.port != 0 && l.port != listed:
+		return at, faultf("write type = UNLISTED, or the other port", "%s is port %d in /etc/services, not %d", s.Name, listed, l.port).inSetting("port")
+	case l.port != 0:
+		at.Port = l.port
+	default:
+		at.Port = listed
+	}
+	return at, nil
+}
+
+// listeners reads the values of listen, all of which are of one socket type.
+func (b *builder) resolveListenList() *fault {
+	for _, w := range b.raw.listen {
+		at, t, bad := b.listener(w.text)
+		if bad != nil {
+			return bad.inSetting("listen")
+		}
+		if b.s.SocketType == "" {
+			b.s.SocketType = t
+		}
+		if t != b.s.SocketType && (at.Network == "tcp" || at.Network == "udp") {
+			return faultf("write a service for each", "%s is %s, and the service is %s", w.text, t, b.s.SocketType).inSetting("listen")
+		}
+		b.s.Listen = append(b.s.Listen, at)
+	}
+	return nil
+}
+
+func (b *builder) listener(text string) (at Listen, t SocketType, _ *fault) {
+	proto, rest, ok := strings.Cut(text, ":")
+	if !ok || rest == "" {
+		return at, "", faultf(listenHint, "%q is not a place to listen at", text)
+	}
+	t = b.s.SocketType
+	if t == "" {
+		t = Stream
+	}
+	switch proto {
+	case "systemd":
+		return Listen{Network: "systemd", Host: rest}, t, nil
+	case "unix":
+		at, bad := b.unixListener(rest)
+		return at, t, bad
+	}
+	probe := &Service{SocketType: t}
+	if strings.HasPrefix(proto, "udp") {
+		probe.SocketType = Dgram
+	} else if strings.HasPrefix(proto, "tcp") {
+		probe.SocketType = Stream
+	} else {
+		probe.SocketType = Raw
+	}
+	network, family, bad := protocolName(probe, strings.ToLower(proto))
+	if bad != nil {
+		return at, "", faultf(listenHint, "%q is not a place to listen at", text)
+	}
+	at = Listen{Network: network, Family: family}
+	host, port := "", rest
+	if i := strings.LastIndexByte(rest, ':'); i >= 0 && network != proto || i >= 0 && (network == "tcp" || network == "udp") {
+		host, port = rest[:i], rest[i+1:]
+	}
+	if network != "tcp" && network != "udp" {
+		number, ok := netdb.Protocol(network)
+		if !ok {
+			return at, "", faultf(listenHint, "unknown protocol %q", proto)
+		}
+		at.Proto, at.Host = number, strings.Trim(rest, "[]*")
+		bad := literalFamily(&at)
+		return at, Raw, bad
+	}
+	if host != "" {
+		hosts, wrong := splitHosts(host)
+		if wrong != nil || len(hosts) > 1 {
+			return at, "", faultf(listenHint, "%q is not an address", host)
+		}
+		if len(hosts) == 1 {
+			at.Host = hosts[0]
+		}
+	}
+	if at.Port, ok = b.etc.port(port, network); !ok {
+		return at, "", faultf("write a number from 1 to 65535, or a name of /etc/services", "unknown port %q", port)
+	}
+	bad = literalFamily(&at)
+	return at, probe.SocketType, bad
+}
+
+func (b *builder) unixListener(path string) (Listen, *fault) {
+	l := &b.raw
+	at := Listen{Network: "unix", Path: path, Mode: 0o666, Owner: l.socketUser, Group: l.socketGroup}
+	if l.socketMode != "" {
+		mode, err := strconv.ParseUint(strings.TrimPrefix(l.socketMode, "0o"), 8, 32)
+		if err != nil || mode > 0o777 {
+			return at, faultf("write it in octal: 0660", "%q is not a file mode", l.socketMode)
+		}
+		at.Mode = fs.FileMode(mode)
+	}
+	return at, unixPath(path)
+}
+
+// program settles who serves: a program, a builtin, a redirect.
+func (b *builder) resolveProgram() *fault {
+	s, l := b.s, &b.raw
+	switch {
+	case s.Redirect != "":
+		s.Server, l.args = "", nil
+		if s.SocketType != Stream || s.Wait || l.flags["nameinargs"] || s.Internal != "" || s.Mux != "" {
+			return faultf("correct it", "a redirect is stream, with wait = no").inSetting("redirect")
+		}
+		for _, at := range s.Listen {
+			if at.Network != "tcp" && at.Network != "systemd" {
+				return faultf("listen over tcp", "a redirect carries TCP connections, and %s is none", at).inSetting("redirect")
+			}
+		}
+	case s.Internal != "":
+		s.Server = ""
+		if s.Internal == "tcpmux" && s.SocketType != Stream || s.SocketType != Stream && s.SocketType != Dgram {
+			return faultf("correct socket_type", "the internal service %s is not served over %s", s.Internal, s.SocketType).inSetting("type")
+		}
+	case s.Server == "":
+		return faultf("write server = /path/of/the/program", "server is not written").inSetting("server")
+	case s.User == "":
+		return faultf("write user = name", "user is not written").inSetting("user")
+	}
+	if s.Server != "" {
+		s.Args = append([]string{filepath.Base(s.Server)}, l.args...)
+		if l.flags["nameinargs"] {
+			if s.Args = l.args; len(l.args) == 0 {
+				return faultf("write server_args, beginning with argv[0]", "NAMEINARGS wants server_args").inSetting("flags")
+			}
+		}
+	}
+	if !l.waitSet && s.Internal == "" {
+		s.Wait = s.SocketType != Stream && s.SocketType != Seqpacket
+	}
+	if b.dialect == TOML && !l.cpsSet && s.Wait {
+		s.CPS = loopGuard // lest one which leaves its datagrams unread spins
+	}
+	if s.LogOnSuccess&LogTraffic != 0 && s.Redirect == "" {
+		b.warn(s.PosOf("log_on_success"), "remove it", "TRAFFIC means something for a redirect alone")
+		s.LogOnSuccess &^= LogTraffic
+	}
+	return nil
+}
+
+// access settles hosts_access(5), and refuses what could not be enforced.
+func (b *builder) resolveAccess() *fault {
+	s, l := b.s, &b.raw
+	on := b.dialect == Xinetd
+	switch value, isBool := boolOf(l.libwrap); {
+	case l.libwrap == "":
+	case isBool:
+		on = value
+	default:
+		s.Libwrap, on = l.libwrap, true
+	}
+	if on && s.Libwrap == "" {
+		s.Libwrap = s.daemonName()
+	}
+	if l.flags["nolibwrap"] {
+		s.Libwrap = ""
+	}
+	if s.IDOnly && (s.SocketType != Stream || s.Wait) {
+		return faultf("remove the flag", "IDONLY wants socket_type = stream and wait = no").inSetting("flags")
+	}
+	b.warnShadowed()
+	listed := s.OnlyFrom != nil && !matchesAll(s.OnlyFrom) || len(s.NoAccess) > 0
+	if known := s.SocketType == Stream || s.SocketType == Seqpacket || s.SocketType == Dgram; listed && !known {
+		return faultf("protect it by a firewall, and remove the list", "address lists cannot be enforced for a %s socket", s.SocketType).inSetting("only_from")
+	}
+	for _, at := range s.Listen {
+		if listed && at.Network == "unix" {
+			b.warn(s.PosOf("only_from"), "say who may connect by socket_user, socket_group and socket_mode", "address lists mean nothing for %s", at)
+		}
+	}
+	if !s.Wait || s.SocketType == Dgram {
+		return nil
+	}
+	// Its program accepts for itself, and nobody here sees the clients.
+	s.Libwrap = ""
+	for _, c := range []struct {
+		name string
+		set  bool
+	}{{"only_from", s.OnlyFrom != nil && !matchesAll(s.OnlyFrom)}, {"no_access", len(s.NoAccess) > 0}, {"per_source", s.PerSource != 0},
+		{"cps_per_source", s.CPSPerSource != Rate{}}, {"libwrap", l.libwrap != "" && on}, {"idle_timeout", s.IdleTimeout != 0}, {"session_timeout", s.SessionTimeout != 0}} {
+		if c.set {
+			return faultf("write wait = no, or have the program check its clients and remove the setting", "%s cannot be enforced: the program of a wait service accepts for itself", c.name).inSetting(c.name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// xinetd writes a service as an entry of xinetd.conf, or as several where it
+// is reached at several places.
+func (w *writer) xinetd(s *Service) string {
+	var b strings.Builder
+	w.writeComments(&b, s, "", "")
+	places := s.Listen
+	if s.Mux != "" {
+		places = []Listen{{Network: "tcp"}}
+	}
+	for i, l := range places {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		w.xinetdEntry(&b, s, l)
+	}
+	return b.String()
+}
+
+func (w *writer) xinetdEntry(b *strings.Builder, s *Service, l Listen) {
+	fmt.Fprintf(b, "service %s\n{\n", quoteXinetd(s.Name))
+	line := func(name string, values ...string) {
+		w.writeComments(b, s, name, "\t")
+		fmt.Fprintf(b, "\t%-16s =", name)
+		for _, v := range values {
+			b.WriteString(" " + quoteXinetd(v))
+		}
+		b.WriteString("\n")
+	}
+	if s.ID != s.Name {
+		line("id", s.ID)
+	}
+	if types := w.typesOf(s, l); types != nil {
+		line("type", types...)
+	}
+	flags := s.flagsOf(Xinetd)
+	if l.Family == IPv4 && !literal(l.Host) {
+		flags = append(flags, "IPv4")
+	}
+	if flags != nil {
+		line("flags", flags...)
+	}
+	line("socket_type", string(s.SocketType))
+	line("protocol", l.Network)
+	line("wait", yesOrNo(s.Wait))
+	if l.Port != 0 && w.listed(s, l) != l.Port {
+		line("port", strconv.Itoa(l.Port))
+	}
+	if l.Host != "" {
+		line("bind", l.Host)
+	}
+	if l.Family == IPv6 && !literal(l.Host) {
+		line("v6only", "yes")
+	}
+	if s.Internal != "" && w.etc.builtins.nameOf(s.Name) != s.Internal && !s.Sensor {
+		line("builtin", s.Internal)
+	}
+	for _, i := range w.items(s) {
+		line(i.name, i.values...)
+	}
+	w.writeRemainingComments(b, s, "\t")
+	b.WriteString("}\n")
+}
+
+func literal(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+// listed gives the port that /etc/services has for a service, 0 for none.
+func (w *writer) listed(s *Service, l Listen) int {
+	if _, err := strconv.Atoi(s.Name); err == nil {
+		return 0
+	}
+	n, _ := w.etc.port(s.Name, l.Network)
+	return n
+}
+
+func (w *writer) typesOf(s *Service, l Listen) []string {
+	var types []string
+	switch {
+	case s.MuxPlus:
+		return []string{"TCPMUXPLUS", "UNLISTED"}
+	case s.Mux != "":
+		return []string{"TCPMUX", "UNLISTED"}
+	case s.Internal != "":
+		types = append(types, "INTERNAL")
+	}
+	if (l.Network == "tcp" || l.Network == "udp") && w.listed(s, l) != l.Port {
+		types = append(types, "UNLISTED")
+	}
+	return types
+}
+
+func yesOrNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// quoteXinetd quotes a value where its reader needs that.
+func quoteXinetd(v string) string {
+	if v != "" && !strings.ContainsAny(v, " \t") && v[0] != '"' && v[0] != '\'' {
+		return v
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + `"`
+}

@@ -1,0 +1,170 @@
+package inetd
+
+import (
+	"net/netip"
+	"time"
+
+	"goinetd/config"
+	"goinetd/inetd/admit"
+	"goinetd/inetd/hosts"
+	"goinetd/inetd/ident"
+	"goinetd/inetd/logline"
+)
+
+// This file is the slow path: clients whose host name, ident user or actions
+// of hosts_options(5) are needed. Each has a goroutine, so that no worker
+// waits; admit.Lookups bounds their number.
+
+// userTimeout is how long an ident server may take where its reply is only
+// logged.
+const userTimeout = 5 * time.Second
+
+// identPort is where the ident question goes. Clients of a service there are
+// not asked about: two hosts would ask each other for ever.
+const identPort = 113
+
+// beginLookup counts one more look-up, if there may be one.
+func (s *Server) beginLookup(source netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.lookups.Begin(source)
+}
+
+func (s *Server) endLookup(source netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lookups.End(source)
+}
+
+// startLookup looks up what a decision needs, and goes on with the client. It
+// has its slot already, unless it has been refused.
+func (s *Server) startLookup(sc *scratch, c client, d decision) {
+	if !s.beginLookup(c.from.Addr()) {
+		if d.admitted {
+			s.releaseRefused(&c)
+			d.Reason, d.Rule = reasonLookupLimit, ""
+		}
+		s.logFail(sc, &c, d.Reason, d.Rule)
+		s.closeRejected(sc, &c)
+		return
+	}
+	go func() {
+		defer s.endLookup(c.from.Addr())
+		s.lookUp(&c, d)
+	}()
+}
+
+func (s *Server) lookUp(c *client, d decision) {
+	sc := new(scratch)
+	admitted := d.admitted
+	d = s.resolve(sc, c, d)
+	if d.Reason == "" && c.def.AsksUser() && !s.identify(c) {
+		s.releaseRefused(c)
+		s.closeRejected(sc, c)
+		return
+	}
+	if d.actions != nil {
+		s.runActions(sc, c, &d)
+	}
+	switch {
+	case d.Reason == "":
+		s.serveWithActions(sc, c, d.actions)
+	case admitted && d.twists(): // in the service's slot
+		s.logFail(sc, c, d.Reason, d.Rule)
+		s.twist(sc, c, d.actions)
+	default:
+		if admitted {
+			s.releaseRefused(c)
+		}
+		s.reject(sc, c, d)
+	}
+}
+
+// resolve looks up names and users until the decision is not pending.
+func (s *Server) resolve(sc *scratch, c *client, d decision) decision {
+	var host *admit.Host
+	var user *string
+	if c.def.Type == config.Dgram {
+		user = new(string) // RFC 1413 is about connections
+	}
+	for d.Reason == "" && d.pending() {
+		if d.NeedName {
+			host = admit.LookupHost(c.from.Addr())
+		}
+		if d.needUser {
+			user = new(string)
+			if reply, err := ident.Ask(c.from, c.localAddr(), s.o.IdentTimeout); err == nil {
+				*user = reply.User
+			}
+		}
+		d = s.check(sc, c, host, user)
+	}
+	return d
+}
+
+// identify asks the client's ident server for the user, and logs it before
+// the program starts: the server knows a connection only while the client has
+// it. It returns false, after the NOID line, where the service wants a user
+// and there is none.
+func (s *Server) identify(c *client) bool {
+	required := c.def.Policy != nil && c.def.Policy.IDOnly
+	timeout := s.o.IdentTimeout
+	if !required {
+		timeout = min(timeout, userTimeout)
+	}
+	if !c.from.IsValid() || c.to.Port() == identPort {
+		return !required
+	}
+	reply, err := ident.Ask(c.from, c.localAddr(), timeout)
+	switch {
+	case err == nil:
+		c.user = reply.String()
+		if c.def.OnSuccess&config.LogUserID != 0 {
+			c.def.Log.Logger.Write(c.def.Log.Success, logline.UserID(nil, c.def.Name, c.user))
+		}
+		return true
+	case required && c.def.OnFailure != 0:
+		c.def.Log.Logger.Write(c.def.Log.Failure, logline.NoID(nil, c.def.Name, c.from.Addr(), err))
+	}
+	return !required
+}
+
+// wantsRejectedUser reports whether a refused client is looked up for the
+// log, and counts that look-up.
+func (s *Server) wantsRejectedUser(c *client) bool {
+	return c.def.OnFailure&config.LogUserID != 0 && c.from.IsValid() && c.to.Port() != identPort && s.beginLookup(c.from.Addr())
+}
+
+// startRejectedLookup rejects a client after logging its ident user.
+func (s *Server) startRejectedLookup(c *client, d decision) {
+	rejected := *c
+	go func() {
+		defer s.endLookup(rejected.from.Addr())
+		sc := new(scratch)
+		s.logFail(sc, &rejected, d.Reason, d.Rule)
+		if reply, err := ident.Ask(rejected.from, rejected.localAddr(), min(s.o.IdentTimeout, userTimeout)); err == nil {
+			log := rejected.def.Log
+			log.Logger.Write(log.Failure, logline.UserID(nil, rejected.def.Name, reply.String()))
+		}
+		s.closeRejected(sc, &rejected)
+	}()
+}
+
+// releaseRefused frees the slot of a client that is refused after all.
+func (s *Server) releaseRefused(c *client) {
+	s.mu.Lock()
+	s.releaseLocked(c.svc, c.from)
+	s.refusals++
+	s.mu.Unlock()
+}
+
+// hostname returns the name of a host as hosts_access(5) understands it.
+func hostname(h *admit.Host) *hosts.Hostname {
+	switch {
+	case len(h.Confirmed) > 0:
+		return &hosts.Hostname{Host: h.Confirmed[0]}
+	case len(h.Claimed) > 0:
+		return &hosts.Hostname{Host: h.Claimed[0], Paranoid: true}
+	}
+	return &hosts.Hostname{}
+}

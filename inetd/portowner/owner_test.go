@@ -1,0 +1,195 @@
+package portowner
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestUnitOf(t *testing.T) {
+	for groups, want := range map[string]string{
+		"0::/system.slice/nginx.service\n":                                               "nginx.service  false",
+		"0::/user.slice/user-1000.slice/user@1000.service/app.slice/fetchmail.service\n": "fetchmail.service 1000 true",
+		"0::/user.slice/user-1000.slice/user@1000.service/init.scope\n":                  "init.scope 1000 true",
+		"0::/user.slice/user-1000.slice/session-3.scope\n":                               "session-3.scope 1000 false",
+		"12:pids:/x\n1:name=systemd:/system.slice/cron.service\n0::/\n":                  "cron.service  false",
+		"0::/init.scope\n": "init.scope  false",
+		"0::/\n":           "  false",
+		"":                 "  false",
+	} {
+		unit, uid, managed := unitOf(groups)
+		if got := fmt.Sprint(unit, " ", uid, " ", managed); got != want {
+			t.Errorf("%q: %q, want %q", groups, got, want)
+		}
+	}
+}
+
+// Whatever started a process is named, with the command that ends it for
+// good.
+func TestOrigins(t *testing.T) {
+	const pid = 812
+	user := map[string]string{"/etc/passwd": "root:x:0:0::/root:/bin/sh\ntsaitoh:x:1000:1000::/home/tsaitoh:/bin/sh\n"}
+	for _, c := range []struct {
+		name       string
+		comm, uid  string
+		group      string
+		tty        int
+		files      map[string]string // an empty text is a link to nothing
+		who, stop  string
+		network    string
+		port       uint16
+		parent     int
+		parentComm string
+	}{
+		{name: "a unit that is wanted", comm: "nginx", uid: "0", group: "/system.slice/nginx.service",
+			files: map[string]string{"/etc/systemd/system/multi-user.target.wants/nginx.service": ""},
+			who:   "nginx, user root, nginx.service, wanted by multi-user.target", stop: "systemctl disable --now nginx.service"},
+		{name: "with a socket unit", comm: "sshd", uid: "0", group: "/system.slice/ssh.service",
+			files: map[string]string{"/etc/systemd/system/sockets.target.wants/ssh.socket": ""},
+			who:   "sshd, user root, ssh.service, wanted by ssh.socket", stop: "systemctl disable --now ssh.socket ssh.service"},
+		{name: "started by hand", comm: "nginx", uid: "0", group: "/system.slice/nginx.service",
+			who: "nginx, user root, nginx.service", stop: "systemctl stop nginx.service"},
+		{name: "a user's unit", comm: "fetchmail", uid: "1000", group: "/user.slice/user-1000.slice/user@1000.service/app.slice/fetchmail.service",
+			files: map[string]string{"/home/tsaitoh/.config/systemd/user/default.target.wants/fetchmail.service": ""},
+			who:   "fetchmail, user tsaitoh, fetchmail.service of user tsaitoh, wanted by default.target",
+			stop:  "systemctl --user -M tsaitoh@ disable --now fetchmail.service"},
+		{name: "every user's unit", comm: "fetchmail", uid: "1000", group: "/user.slice/user-1000.slice/user@1000.service/app.slice/fetchmail.service",
+			files: map[string]string{"/etc/systemd/user/default.target.wants/fetchmail.service": ""},
+			who:   "fetchmail, user tsaitoh, fetchmail.service of user tsaitoh, wanted by default.target for every user",
+			stop:  "systemctl --global disable fetchmail.service && systemctl --user -M tsaitoh@ stop fetchmail.service"},
+		{name: "a socket of systemd", comm: "systemd", uid: "0", group: "/init.scope", network: "tcp", port: 7, parent: -1,
+			files: map[string]string{"/etc/systemd/system/a.socket": "[Socket]\nListenStream=17\n", "/usr/lib/systemd/system/echo.socket": "[Socket]\nListenStream=127.0.0.1:7\n"},
+			who:   "systemd, user root, for echo.socket", stop: "systemctl disable --now echo.socket"},
+		{name: "a socket of a user's systemd", comm: "systemd", uid: "1000", group: "/user.slice/user-1000.slice/user@1000.service/init.scope", network: "udp", port: 7007,
+			files: map[string]string{"/home/tsaitoh/.config/systemd/user/echo.socket.d/ports.conf": "ListenDatagram=7007\n"},
+			who:   "systemd, user tsaitoh, for echo.socket of user tsaitoh", stop: "systemctl --user -M tsaitoh@ disable --now echo.socket"},
+		{name: "a control group with a command for a name", comm: "x", uid: "1000", group: "/user.slice/user-1000.slice/user@1000.service/app.slice/a.service/;reboot #.service",
+			who: "x, user tsaitoh, a.service of user tsaitoh", stop: "systemctl --user -M tsaitoh@ stop a.service"},
+		{name: "an escaped name", comm: "x", uid: "0", group: `/system.slice/dev-a\x2db.service`,
+			who: `x, user root, dev-a\x2db.service`, stop: `systemctl stop 'dev-a\x2db.service'`},
+		{name: "a login", comm: "nc", uid: "1000", group: "/user.slice/user-1000.slice/session-3.scope", tty: 34816,
+			who: "nc, user tsaitoh, login session-3 of tsaitoh, terminal pts/0", stop: "kill 812"},
+		{name: "cron below systemd", comm: "poll", uid: "1000", group: "/system.slice/cron.service",
+			files: map[string]string{"/proc/812/cmdline": "/bin/sh\x00/home/tsaitoh/bin/poll\x00", "/var/spool/cron/crontabs/tsaitoh": "# x\n@reboot /home/tsaitoh/bin/poll -d\n"},
+			who:   `poll, user tsaitoh, started by cron, crontab of tsaitoh:2: "@reboot /home/tsaitoh/bin/poll -d"`, stop: "crontab -u tsaitoh -e, and kill 812"},
+		{name: "cron alone", comm: "poll", uid: "0", group: "/", parent: 700, parentComm: "cron",
+			files: map[string]string{"/proc/812/cmdline": "/usr/bin/poll\x00", "/etc/cron.d/poll": "@reboot root /usr/bin/poll\n"},
+			who:   `poll, user root, started by cron, /etc/cron.d/poll:1: "@reboot root /usr/bin/poll"`, stop: "remove that line, and kill 812"},
+		{name: "a script below systemd", comm: "nrpe", uid: "0", group: "/system.slice/nrpe.service",
+			files: map[string]string{"/run/systemd/generator.late/nrpe.service": "x", "/etc/init.d/nrpe": "#!/bin/sh\n", "/etc/rc2.d/S01nrpe": "", "/etc/rc3.d/S01nrpe": ""},
+			who:   "nrpe, user root, SysV script /etc/init.d/nrpe, started at runlevel 2 3", stop: "systemctl stop nrpe.service && systemctl disable nrpe.service"},
+		{name: "a script", comm: "nrpe", uid: "0", group: "/", parent: 1,
+			files: map[string]string{"/run/nrpe.pid": "812\n", "/etc/init.d/other": "#!/bin/sh\n", "/etc/init.d/nagios": "#!/bin/sh\nPIDFILE=/var/run/nrpe.pid\n", "/etc/rc2.d/S01nagios": ""},
+			who:   "nrpe, user root, SysV script /etc/init.d/nagios, started at runlevel 2", stop: "service nagios stop && update-rc.d nagios disable"},
+		{name: "a terminal", comm: "nc\x1b[2J", uid: "0", group: "/", tty: 1025, parent: 700, parentComm: "sh",
+			who: "nc?[2J, user root, terminal tty1", stop: "kill 812"},
+		{name: "a parent", comm: "nc", uid: "0", group: "/", parent: 700, parentComm: "supervise",
+			who: "nc, user root, started by supervise, pid 700", stop: "kill 812"},
+		{name: "a container", comm: "web", uid: "33", group: "/system.slice/docker-0123456789abcdef.scope",
+			who: "web, user 33, container 0123456789ab", stop: "docker stop 0123456789ab (and docker update --restart=no 0123456789ab)"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := root(t.TempDir())
+			who := pid
+			if c.parent < 0 {
+				who, c.parent = 1, 0
+			}
+			dir := fmt.Sprintf("/proc/%d", who)
+			files := maps.Clone(user)
+			files[dir+"/comm"] = c.comm + "\n"
+			files[dir+"/status"] = fmt.Sprintf("Name:\tx\nPPid:\t%d\nUid:\t%s\t0\n", c.parent, c.uid)
+			files[dir+"/cgroup"] = "0::" + c.group + "\n"
+			files[dir+"/stat"] = fmt.Sprintf("%d (x) S 1 1 1 %d 1", who, c.tty)
+			files[fmt.Sprintf("/proc/%d/comm", c.parent)] = c.parentComm + "\n"
+			maps.Copy(files, c.files)
+			for name, text := range files {
+				path := string(h) + name
+				os.MkdirAll(filepath.Dir(path), 0o755)
+				if text == "" {
+					os.Symlink("/nowhere", path)
+				} else if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want := Owner{fmt.Sprintf("pid %d (%s)", who, c.who), c.stop}
+			if got := h.describe(who, c.network, c.port); got != want {
+				t.Errorf("got  %q\nwant %q", got, want)
+			}
+		})
+	}
+}
+
+func TestTerminal(t *testing.T) {
+	for stat, want := range map[string]string{
+		"1 (a) b) S 1 1 1 34816 1":  "pts/0",
+		"1 (sh) S 1 1 1 34817 1":    "pts/1",
+		"1 (sh) S 1 1 1 1025 1":     "tty1",
+		"1 (sh) S 1 1 1 0 -1":       "",
+		"1 (sh) S 1 1 1 35072 1":    "pts/256",
+		"nonsense without brackets": "",
+	} {
+		if got := terminal(stat); got != want {
+			t.Errorf("%q: %q, want %q", stat, got, want)
+		}
+	}
+}
+
+func TestHexAddr(t *testing.T) {
+	for s, want := range map[string]string{
+		"0100007F:0007":                         "127.0.0.1:7",
+		"00000000:FFFF":                         "0.0.0.0:65535",
+		"00000000000000000000000001000000:1F90": "[::1]:8080",
+		"B80D0120000000000000000001000000:0007": "[2001:db8::1]:7",
+		"0000000000000000FFFF00000100007F:0007": "127.0.0.1:7",
+	} {
+		if got, ok := hexAddr(s); !ok || got.String() != want {
+			t.Errorf("%s: %v %v, want %s", s, got, ok, want)
+		}
+	}
+	for _, s := range []string{"", "zz:00", "0100007F", "010000:0007"} {
+		if got, ok := hexAddr(s); ok {
+			t.Errorf("%q: %v", s, got)
+		}
+	}
+}
+
+// What users have put where their units should be does not hold us up.
+func TestUsersFiles(t *testing.T) {
+	h := root(t.TempDir())
+	if err := unix.Mkfifo(string(h)+"/fifo", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	os.Symlink("/dev/zero", string(h)+"/zero")
+	for _, name := range []string{"fifo", "zero", "nothing"} {
+		if got := h.read("/", name); got != "" {
+			t.Errorf("%s: %d bytes", name, len(got))
+		}
+	}
+}
+
+// The holder of a port is found among processes; it can be ourselves.
+func TestOwnPort(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	at := netip.MustParseAddrPort(l.Addr().String())
+	if got, _ := Scan().OfPort("tcp", at); !strings.HasPrefix(got.Desc, "pid "+strconv.Itoa(os.Getpid())+" (holder.test, user ") {
+		t.Errorf("got %q", got)
+	}
+	if got, ok := Scan().OfPort("udp", at); ok {
+		t.Errorf("over udp: %q", got)
+	}
+	if got := Describe(os.Getpid()); !strings.HasPrefix(got.Desc, "pid "+strconv.Itoa(os.Getpid())+" (holder.test, user ") {
+		t.Errorf("got %q", got)
+	}
+}

@@ -1,0 +1,80 @@
+package portowner
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"net/netip"
+	"strings"
+)
+
+// OfPort returns the owner of a port, and false where there is none any more.
+func (p *Processes) OfPort(network string, at netip.AddrPort) (who Owner, ok bool) {
+	inodes := map[string]bool{}
+	for _, file := range []string{network, network + "6"} {
+		for _, line := range p.table(file) {
+			if inode, ok := matchesPort(line, network, at); ok {
+				inodes[inode] = true
+			}
+		}
+	}
+	return p.describe(inodes, network, at.Port())
+}
+
+// OfPath returns the owner of a Unix socket's path, and false where there is
+// none any more.
+func (p *Processes) OfPath(path string) (who Owner, ok bool) {
+	inodes := map[string]bool{}
+	for _, line := range p.table("unix") {
+		if f := strings.Fields(line); len(f) == 8 && f[7] == path {
+			inodes[f[6]] = true
+		}
+	}
+	return p.describe(inodes, "unix", 0)
+}
+
+func (p *Processes) describe(inodes map[string]bool, network string, port uint16) (who Owner, ok bool) {
+	if len(inodes) == 0 {
+		return Owner{}, false
+	}
+	// systemd keeps a socket that it has passed to a service: name the service.
+	if pids := p.with(inodes); len(pids) > 0 {
+		if pids[0] == 1 && len(pids) > 1 {
+			pids = pids[1:]
+		}
+		return hostRoot.describe(pids[0], network, port), true
+	}
+	return Owner{Desc: "a process that we may not see (another user's, or in another namespace)"}, true
+}
+
+// matchesPort reads a line of /proc/net/tcp or udp (proc(5)), and reports
+// whether that socket keeps others from binding the address.
+func matchesPort(line, network string, at netip.AddrPort) (inode string, ok bool) {
+	f := strings.Fields(line)
+	if len(f) < 10 || network == "tcp" && f[3] != "0A" { // listening
+		return "", false
+	}
+	local, ok := hexAddr(f[1])
+	if !ok || local.Port() != at.Port() {
+		return "", false
+	}
+	a, b := local.Addr(), at.Addr()
+	if a != b && !a.IsUnspecified() && !b.IsUnspecified() {
+		return "", false
+	}
+	return f[9], true
+}
+
+// hexAddr reads "0100007F:0007": 32-bit words in the host's byte order.
+func hexAddr(s string) (netip.AddrPort, bool) {
+	host, port, _ := strings.Cut(s, ":")
+	h, err1 := hex.DecodeString(host)
+	p, err2 := hex.DecodeString(port)
+	if err1 != nil || err2 != nil || len(h)%4 != 0 || len(p) != 2 {
+		return netip.AddrPort{}, false
+	}
+	for i := 0; i < len(h); i += 4 {
+		binary.NativeEndian.PutUint32(h[i:], binary.BigEndian.Uint32(h[i:]))
+	}
+	a, ok := netip.AddrFromSlice(h)
+	return netip.AddrPortFrom(a.Unmap(), binary.BigEndian.Uint16(p)), ok
+}

@@ -1,0 +1,123 @@
+package inetd
+
+import (
+	"cmp"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"goinetd/inetd/handover"
+	"goinetd/inetd/logline"
+	"goinetd/inetd/service"
+	"goinetd/inetd/spawn"
+	"goinetd/inetd/syslog"
+)
+
+// A task is what is known of a running program.
+type task struct {
+	svc  *activeService
+	def  *service.Definition // as it was when the program started
+	from netip.AddrPort      // its client, or who sent the first datagram
+
+	handedOff *listener // whose socket it has; nil: a connection
+	handOff   uint64    // which hand-off of that socket; 0: the socket is shared
+
+	start     time.Duration
+	severity  syslog.Priority // of its log lines; 0: the service's
+	timers    []*time.Timer   // of its time limits
+	serial    uint64          // tells it from another program of the same pid, where there are timers
+	auxiliary bool            // a command of hosts_options(5), or unknown: no service counts it
+}
+
+func (s *Server) newTask(c *client) task {
+	return task{svc: c.svc, def: c.def, from: c.from, start: s.now(), severity: c.severity}
+}
+
+// childExited frees the slot of a program that has ended, reclaims its
+// socket, and writes the EXIT line. Only the reaper calls it.
+func (s *Server) childExited(e spawn.Exit, t task) {
+	if t.auxiliary {
+		return
+	}
+	for _, timer := range t.timers {
+		timer.Stop()
+	}
+	s.mu.Lock()
+	if t.handedOff == nil {
+		s.releaseLocked(t.svc, t.from)
+	} else {
+		s.releaseLocked(t.svc, netip.AddrPort{})
+		s.reclaimLocked(t.handedOff, t.handOff)
+	}
+	s.mu.Unlock()
+	if e.HasStatus && logline.HasExit(t.def.OnSuccess) {
+		s.exitLine = logline.Exit(s.exitLine[:0], t.def.Name, t.def.OnSuccess, e.Status, e.PID, s.now()-t.start)
+		t.def.Log.Logger.Log(cmp.Or(t.severity, t.def.Log.Success), s.exitLine, syslog.Fields{Service: t.def.Name, Client: t.from.Addr(), PID: e.PID})
+	}
+}
+
+// adoptLocked counts the programs that a process before us started.
+func (s *Server) adoptLocked(children []handover.Child) {
+	for _, c := range children {
+		t := task{from: c.Client, start: time.Until(c.Start) + s.now(), auxiliary: true}
+		if svc := s.services.byKey[c.Service]; svc != nil {
+			t.svc, t.def, t.auxiliary = svc, svc.def, false
+			svc.gate.Adopt(c.Client.Addr())
+			s.running++
+			s.limitTime(c.PID, &t)
+		}
+		s.children.Add(spawn.Existing(c.PID), t)
+	}
+}
+
+// killAfter is how long a program may take to end after SIGTERM.
+const killAfter = 10 * time.Second
+
+// limitTime starts the timers of a program whose service has an idle_timeout
+// or a session_timeout. It is called before the program is added to the
+// children.
+func (s *Server) limitTime(pid int, t *task) {
+	p := t.def.Policy
+	if p == nil || p.IdleTimeout == 0 && p.SessionTimeout == 0 {
+		return
+	}
+	t.serial = s.starts.Add(1)
+	serial := t.serial
+	same := func(other task) bool { return other.serial == serial }
+	name, service := t.def.Name, p
+	end := func(setting string, limit time.Duration) {
+		if !s.children.Kill(pid, unix.SIGTERM, same) {
+			return
+		}
+		s.log.Printf(syslog.Notice, "%s: pid %d terminated: %s of %v exceeded", name, pid, setting, limit)
+		time.AfterFunc(killAfter, func() { s.children.Kill(pid, unix.SIGKILL, same) })
+	}
+	if d := service.SessionTimeout; d > 0 {
+		t.timers = append(t.timers, time.AfterFunc(d-(s.now()-t.start), func() { end("session_timeout", d) }))
+	}
+	if d := service.IdleTimeout; d > 0 {
+		t.timers = append(t.timers, afterIdle(d, func() (time.Duration, bool) { return s.children.IdleTime(pid, same) }, func() { end("idle_timeout", d) }))
+	}
+}
+
+// afterIdle calls end once a connection has been idle for the limit. idle
+// returns for how long it has been; where that is not known, the connection
+// is left alone.
+func afterIdle(limit time.Duration, idle func() (time.Duration, bool), end func()) *time.Timer {
+	var timer *time.Timer
+	set := make(chan struct{}) // closed once timer is assigned
+	timer = time.AfterFunc(limit, func() {
+		<-set
+		d, known := idle()
+		switch {
+		case !known:
+		case d >= limit:
+			end()
+		default:
+			timer.Reset(max(limit-d, 10*time.Millisecond))
+		}
+	})
+	close(set)
+	return timer
+}

@@ -1,0 +1,63 @@
+package service
+
+import (
+	"os"
+	"path/filepath"
+
+	"goinetd/config"
+	"goinetd/inetd/spawn"
+)
+
+// Check returns the problems that a service has on this host: a user or a
+// group that does not exist, a program or a file that is missing. The daemon
+// and `inetctl check` report them in the same words. An error among them
+// means that the service cannot run.
+func Check(conf *config.Service, accounts *spawn.Accounts) (problems []config.Problem) {
+	if _, err := accounts.Lookup(userOf(conf), conf.Group); err != nil {
+		setting := "user"
+		if accounts.Known(userOf(conf)) {
+			setting = "group"
+		}
+		problems = append(problems, conf.ProblemOf(setting, config.Error, "add the "+setting+", or correct "+conf.Field(setting), "%v", err))
+	}
+	if conf.Server != "" {
+		problems = append(problems, checkProgram(conf)...)
+	}
+	for _, f := range []struct{ setting, path string }{
+		{"banner", conf.Banner}, {"banner_success", conf.BannerSuccess}, {"banner_fail", conf.BannerFail},
+		{"chdir", conf.Chdir}, {"chroot", conf.Chroot}, {"log_type", directoryOf(conf.LogType.Path)}, {"quote_file", conf.QuoteFile},
+	} {
+		if f.path == "" {
+			continue
+		}
+		if _, err := os.Stat(f.path); err != nil {
+			problems = append(problems, conf.ProblemOf(f.setting, config.Warning, "create it, or correct "+conf.Field(f.setting), "%s: %v", f.setting, err))
+		}
+	}
+	return problems
+}
+
+func checkProgram(conf *config.Service) []config.Problem {
+	// In a chroot the program's path begins at its root directory.
+	info, err := os.Stat(filepath.Join(conf.Chroot, conf.Server))
+	switch {
+	case err != nil:
+		return []config.Problem{conf.ProblemOf("server", config.Warning, "install it, or correct "+conf.Field("server"),
+			"program: %v; connections fail until it exists", err)}
+	case info.IsDir():
+		return []config.Problem{conf.ProblemOf("server", config.Warning, "correct "+conf.Field("server"),
+			"program: %s is a directory; connections fail", conf.Server)}
+	case info.Mode()&0o111 == 0:
+		return []config.Problem{conf.ProblemOf("server", config.Warning, "chmod +x it, or correct "+conf.Field("server"),
+			"program: %s is not executable; connections fail until it is", conf.Server)}
+	}
+	return nil
+}
+
+// directoryOf returns the directory that a file is to be in, "" for no file.
+func directoryOf(path string) string {
+	if path == "" {
+		return ""
+	}
+	return filepath.Dir(path)
+}

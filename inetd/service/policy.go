@@ -1,0 +1,88 @@
+package service
+
+import (
+	"net/netip"
+	"reflect"
+	"time"
+
+	"goinetd/config"
+	"goinetd/inetd/admit"
+)
+
+// A Policy has the settings that decide who may use a service and what
+// clients are told, apart from limits. Most services of an inetd.conf have
+// none.
+type Policy struct {
+	Access  admit.Access
+	Times   []config.Span
+	MaxLoad float64
+	Libwrap string // daemon name for hosts_access(5); empty: not consulted
+	IDOnly  bool   // only clients whose ident server answers
+	NoRetry bool   // a failed fork is not retried
+
+	Sensor   bool
+	DenyTime time.Duration // of a sensor's ban
+
+	Banner, BannerSuccess, BannerFail string // paths
+
+	Redirect                    string // "host:port"
+	IdleTimeout, SessionTimeout time.Duration
+}
+
+// Reasons for which a Policy refuses, in xinetd's words for the log.
+const (
+	ReasonTime = "time"
+	ReasonLoad = "load"
+)
+
+// A Decision is what is known about a client's admission.
+type Decision struct {
+	Reason   string // why it is refused, for the FAIL line; empty: it is not
+	Rule     string // which rule refused it; may be empty
+	NeedName bool   // nothing is decided: ask again with the client's host name
+}
+
+// Check decides about a client, apart from limits and hosts_access(5). host
+// is what name services say of the address, nil if they have not been asked.
+// It waits for nothing. service is the name for the log; now and uptime are
+// the same moment on the wall clock and on a monotonic one.
+func (p *Policy) Check(service string, from netip.Addr, host *admit.Host, load *admit.LoadAverage, now time.Time, uptime time.Duration) Decision {
+	switch {
+	case p.Sensor:
+		return Decision{Reason: reasonAddress, Rule: "sensor " + service}
+	case p.MaxLoad > 0 && load.Exceeds(p.MaxLoad, uptime):
+		return Decision{Reason: ReasonLoad}
+	case p.Times != nil && !admit.InTimes(p.Times, now):
+		return Decision{Reason: ReasonTime}
+	}
+	switch r := p.Access.Check(from, host); {
+	case r.Refused:
+		return Decision{Reason: reasonAddress, Rule: r.Rule}
+	case r.NeedName:
+		return Decision{NeedName: true}
+	}
+	return Decision{}
+}
+
+// reasonAddress is logline.ReasonAddress; packages of one level do not import
+// each other for a word.
+const reasonAddress = "address"
+
+// policy returns the policy of a service, nil for none.
+func (b *Builder) policy(conf *config.Service) *Policy {
+	p := Policy{
+		Times: conf.AccessTimes, MaxLoad: conf.MaxLoad, Libwrap: conf.Libwrap, IDOnly: conf.IDOnly, NoRetry: conf.NoRetry,
+		Sensor: conf.Sensor, DenyTime: conf.DenyTime,
+		Banner: conf.Banner, BannerSuccess: conf.BannerSuccess, BannerFail: conf.BannerFail,
+		Redirect: conf.Redirect, IdleTimeout: conf.IdleTimeout, SessionTimeout: conf.SessionTimeout,
+	}
+	ipv4only := len(conf.Listen) > 0
+	for _, l := range conf.Listen {
+		ipv4only = ipv4only && l.Family == config.IPv4
+	}
+	p.Access = admit.NewAccess(conf, func(sources []config.Source) *admit.List { return b.list(sources, ipv4only) })
+	if reflect.DeepEqual(p, Policy{}) {
+		return nil
+	}
+	return &p
+}

@@ -1,0 +1,83 @@
+package inetd
+
+import (
+	"fmt"
+	"time"
+
+	"goinetd/inetd/syslog"
+)
+
+// This file closes services for a while: those that were started as often
+// within a minute as they may (looping), and those that get more connections
+// a second than their cps allows. Clients get a refused connection instead of
+// waiting; on the service manager's sockets, which are not ours to close, they
+// wait.
+
+// suspendLoopingLocked suspends a service that loops.
+func (s *Server) suspendLoopingLocked(svc *activeService) {
+	if svc.suspended != nil {
+		return
+	}
+	limit := svc.def.Limits.PerMinute
+	s.log.Printf(syslog.Err, "%s server failing (looping), service terminated: %d starts within a minute; resuming at %s (the limit is nowait.%d or -R %d; 0 is none)",
+		svc.def.Name, svc.gate.Starts(), time.Now().Add(s.o.Suspension).Format(time.TimeOnly), limit, limit)
+	s.suspendLocked(svc, s.o.Suspension, "%s: resumed after looping")
+}
+
+// suspendOverCPSLocked suspends a service that exceeds its cps. The lines are
+// xinetd's.
+func (s *Server) suspendOverCPSLocked(svc *activeService) {
+	if svc.suspended != nil {
+		return
+	}
+	pause := svc.def.Limits.CPS.Pause
+	s.log.Printf(syslog.Warning, "Deactivating service %s due to excessive incoming connections.  Restarting in %d seconds.", svc.def.Name, int(pause.Seconds()))
+	s.suspendLocked(svc, pause, "Activating service %s")
+}
+
+func (s *Server) suspendLocked(svc *activeService, d time.Duration, onResume string) {
+	svc.onResume = onResume
+	for _, l := range svc.listeners {
+		if l.state != stateHandedOff { // reclaimLocked suspends that
+			s.setStateLocked(l, stateSuspended)
+		}
+	}
+	svc.suspended = time.AfterFunc(d, func() { s.resume(svc) })
+}
+
+// resume resumes a service, and logs it once it can be reached.
+func (s *Server) resume(svc *activeService) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	s.mu.Lock()
+	line := s.resumeLocked(svc)
+	s.mu.Unlock()
+	s.openListeners()
+	if line != "" {
+		s.log.Printf(syslog.Notice, "%s", line)
+	}
+}
+
+// resumeLocked ends a suspension. The caller opens the listeners that are in
+// stateOpening then, and logs the line.
+func (s *Server) resumeLocked(svc *activeService) (line string) {
+	if svc.suspended == nil {
+		return ""
+	}
+	svc.suspended.Stop()
+	svc.suspended = nil
+	svc.gate.ResetRates()
+	if s.services.byKey[svc.def.Key] != svc { // removed meanwhile
+		return ""
+	}
+	for _, l := range svc.listeners {
+		switch {
+		case l.state != stateSuspended:
+		case l.fd >= 0:
+			s.setStateLocked(l, stateListening)
+		default:
+			s.setStateLocked(l, stateOpening)
+		}
+	}
+	return fmt.Sprintf(svc.onResume, svc.def.Name)
+}
