@@ -50,6 +50,7 @@ func tsaitoh(t *testing.T) (before []string) {
 }
 
 func TestChildWorld(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "cc", "unshare")
 	if err := worldProgram(); err != nil {
 		t.Fatal(err)
@@ -117,6 +118,7 @@ func TestChildWorld(t *testing.T) {
 // With -E the programs get the whole environment, but nothing that was meant
 // for the daemon.
 func TestKeepEnvironment(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "cc")
 	if err := worldProgram(); err != nil {
 		t.Fatal(err)
@@ -137,6 +139,7 @@ func TestKeepEnvironment(t *testing.T) {
 // A user without a name, a group of the administrator's choice, and a user
 // whose name has a dot.
 func TestUsers(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "cc")
 	if err := worldProgram(); err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ func builtins(t *testing.T) (d *daemonProcess, ports map[string]int) {
 }
 
 func TestBuiltinsOverTCP(t *testing.T) {
+	t.Parallel()
 	d, ports := builtins(t)
 	before := d.count("fd")
 	// more than the sockets hold, so that echo has to keep what it cannot send
@@ -65,6 +66,7 @@ func TestBuiltinsOverTCP(t *testing.T) {
 }
 
 func TestBuiltinsOverUDP(t *testing.T) {
+	t.Parallel()
 	_, ports := builtins(t)
 	question := func(name, text string) string {
 		c := udp(t, ports[name])
@@ -97,6 +99,11 @@ func TestBuiltinsOverUDP(t *testing.T) {
 // Two services that answer each other would do so for ever: what comes from
 // the port of one is not answered.
 func TestNoDatagramLoops(t *testing.T) {
+	t.Parallel()
+	if !inside(t) { // somebody may have one of the low ports
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
 	d, ports := builtins(t)
 	send := func(from *net.UDPAddr, to int) (answered bool) {
 		c, err := net.ListenUDP("udp", from)
@@ -128,6 +135,7 @@ func TestNoDatagramLoops(t *testing.T) {
 // On a host with several addresses, an answer comes from the one that was
 // asked.
 func TestDatagramAnswersFromWhereAsked(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p := port(t)
 	setup{conf: fmt.Sprintf("*:%d dgram udp wait root internal echo\n", p)}.start(t)
@@ -148,6 +156,7 @@ func TestDatagramAnswersFromWhereAsked(t *testing.T) {
 // A service on both families is two sockets: an IPv4 client is one to the
 // program, too.
 func TestBothFamilies(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p := port(t)
 	setup{conf: fmt.Sprintf("%d stream tcp nowait nobody /usr/bin/env env\n", p)}.start(t)
@@ -167,6 +176,7 @@ func TestBothFamilies(t *testing.T) {
 }
 
 func TestTcpmux(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p := port(t)
 	d := setup{conf: fmt.Sprintf(`%s stream tcp nowait root internal tcpmux
@@ -217,6 +227,7 @@ tcpmux/+few stream tcp nowait/1 nobody /bin/cat cat
 
 // The state is told without stopping anything.
 func TestState(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p := port(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/cat cat\n", at(p))}.start(t)
@@ -231,6 +242,7 @@ func TestState(t *testing.T) {
 
 // chargen goes on for a client that says nothing more, as it does with nc -N.
 func TestChargenHalfClosed(t *testing.T) {
+	t.Parallel()
 	_, ports := builtins(t)
 	for range 20 {
 		c := dial(t, ports["chargen"])

@@ -45,6 +45,7 @@ func inBackground(t *testing.T, conf string, flags ...string) (pid int, said str
 // When the process in the foreground has ended, the daemon serves; it has no
 // terminal, no folder and nobody's descriptors.
 func TestBackground(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p, q := port(t), port(t)
 	l, err := exec.LookPath("cat")
@@ -83,6 +84,7 @@ func TestBackground(t *testing.T) {
 // A second inetd on a pidfile says who has it, and ends; a pidfile that was
 // left behind keeps nobody out.
 func TestPidfile(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	dir := folder(t)
 	pidfile := write(t, dir+"/pid", "1\n", 0o644)
@@ -106,6 +108,7 @@ func TestPidfile(t *testing.T) {
 // TERM, INT and QUIT end the daemon at once; its programs finish on their
 // own.
 func TestEnding(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT} {
 		p := port(t)
@@ -144,6 +147,7 @@ func (d *daemonProcess) told(state string) {
 }
 
 func TestCommandLine(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		args   []string
 		status int

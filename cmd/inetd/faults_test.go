@@ -17,6 +17,7 @@ import (
 // Whatever cannot be run is told of, with the client, and the client is
 // ended; the other services go on.
 func TestCannotExec(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	dir := folder(t)
 	text := write(t, dir+"/text", "just some words\n", 0o755)
@@ -51,6 +52,7 @@ func TestCannotExec(t *testing.T) {
 
 // An unknown user or group costs that service and no other.
 func TestUnknownUser(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p, q := port(t), port(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nosuchuser /bin/echo echo\n%s stream tcp nowait nobody:nosuchgroup /bin/echo echo\n%s stream tcp nowait nobody /bin/echo echo fine\n",
@@ -68,6 +70,7 @@ func TestUnknownUser(t *testing.T) {
 
 // A port that is taken is named with who has it, and had when it is free.
 func TestPortTaken(t *testing.T) {
+	// Serial: a child of another test would have its sockets, too, until it execs.
 	need(t, "root")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -102,6 +105,7 @@ func TestPortTaken(t *testing.T) {
 
 // An address that comes up later is had then.
 func TestAddressComesUp(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "ip", "unshare")
 	d := setup{conf: "192.0.2.77:7007 stream tcp nowait root internal echo\n", before: []string{"unshare", "-n", "sh", "-c", `ip link set lo up; exec "$@"`, "sh"}}.start(t)
 	d.find(`bind tcp 192\.0\.2\.77:7007: cannot assign requested address`, 1)
@@ -115,6 +119,7 @@ func TestAddressComesUp(t *testing.T) {
 // Out of descriptors: clients wait in the queue, the daemon does not spin,
 // and goes on when there are some again.
 func TestOutOfDescriptors(t *testing.T) {
+	// Serial: measures CPU time.
 	need(t, "root")
 	p := port(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait root internal echo\n", at(p)), before: []string{"sh", "-c", `ulimit -n 40; exec "$@"`, "sh"}}.start(t)
@@ -154,11 +159,12 @@ func (d *daemonProcess) cpu() int {
 // A fork that is refused for want of processes is tried again while the
 // client waits.
 func TestForkRefused(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "cc")
 	p := port(t)
 	// RLIMIT_NPROC counts the processes of the user that the program is to
 	// run as: exec says so. One process of a user that nothing else has.
-	d := setup{conf: fmt.Sprintf("%s stream tcp nowait 47110 /bin/cat cat\n", at(p)), flags: []string{"-l"},
+	d := setup{conf: fmt.Sprintf("%s stream tcp nowait %s /bin/cat cat\n", at(p), lonely(t)), flags: []string{"-l"},
 		before: []string{"prlimit", "--nproc=0"}}.start(t)
 	first := dial(t, p)
 	d.find(`START: `, 1)
@@ -185,12 +191,13 @@ func TestForkRefused(t *testing.T) {
 // A daemon whose user may have no more processes keeps its clients and
 // itself: Go ends a program that is refused a thread.
 func TestNoMoreProcesses(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "setpriv", "prlimit")
-	p := port(t)
+	p, user := port(t), lonely(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/cat cat\n", at(p)), flags: []string{"-l"},
-		before: []string{"setpriv", "--reuid=47111", "--regid=47111", "--clear-groups"}}.start(t)
+		before: []string{"setpriv", "--reuid=" + user, "--regid=" + user, "--clear-groups"}}.start(t)
 	limit := func(n string) { // as the same user, who needs no privilege for it
-		command(t, "setpriv", "--reuid=47111", "--regid=47111", "--clear-groups", "prlimit", "--pid", strconv.Itoa(d.pid()), "--nproc="+n+":")
+		command(t, "setpriv", "--reuid="+user, "--regid="+user, "--clear-groups", "prlimit", "--pid", strconv.Itoa(d.pid()), "--nproc="+n+":")
 	}
 	limit("1")
 	var waiting []*net.TCPConn
@@ -214,6 +221,7 @@ func TestNoMoreProcesses(t *testing.T) {
 
 // Clients that reset before they are accepted, and programs that are killed.
 func TestResetAndKill(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p := port(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/sh sh -c \"cat; exit 7\"\n", at(p)), flags: []string{"-l", "-R", "0"}}.start(t)
@@ -240,6 +248,7 @@ func TestResetAndKill(t *testing.T) {
 // A service that is started too often is closed, and comes back by itself;
 // the others are not touched.
 func TestLooping(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p, q := port(t), port(t)
 	d := setup{program: built.impatient, conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/true true\n%s stream tcp nowait.0 nobody /bin/echo echo fine\n", at(p), at(q))}.start(t)
@@ -278,6 +287,7 @@ func TestLooping(t *testing.T) {
 // A wait program that ends without reading its datagram is started again,
 // but not for ever.
 func TestDatagramLoop(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p := port(t)
 	d := setup{conf: fmt.Sprintf("%s dgram udp wait.20 nobody /bin/true true\n", at(p)), flags: []string{"-l"}}.start(t)
@@ -292,6 +302,7 @@ func TestDatagramLoop(t *testing.T) {
 // What a wait program was to be started for stays queued while it cannot be
 // run, and is served once it can.
 func TestDatagramKeptWhileBroken(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "cc")
 	one := filepath.Join(folder(t), "one")
 	p := port(t)
@@ -311,6 +322,7 @@ func TestDatagramKeptWhileBroken(t *testing.T) {
 
 // The limits of FreeBSD's wait/nowait field.
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	queue, share, rate := port(t), port(t), port(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait/2 nobody /bin/cat cat\n%s stream tcp nowait/0/0/2 nobody /bin/cat cat\n%s stream tcp nowait/0/3 nobody /bin/cat cat\n",
@@ -360,6 +372,7 @@ func TestLimits(t *testing.T) {
 
 // When nothing can be served, inetd prints every problem and ends.
 func TestNothingToServe(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	dir := folder(t)
 	conf := write(t, dir+"/inetd.conf", "nosuchservice stream tcp nowait root /bin/echo echo\necho stream tcp nowait nosuchuser /bin/echo echo\n", 0o644)

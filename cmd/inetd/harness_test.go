@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,6 +44,16 @@ func TestMain(m *testing.M) {
 		os.Exit(runMain(tunables{suspension: 2 * time.Second, identTimeout: 2 * time.Second}))
 	}
 	os.Unsetenv("NOTIFY_SOCKET")
+	syscall.Umask(0o022) // programs of any user are to get to what the tests make
+	if !reachable(os.TempDir()) {
+		os.Setenv("TMPDIR", "/tmp")
+	}
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
+	if !asked { // most tests wait for other processes most of the time
+		flag.Set("test.parallel", strconv.Itoa(4*runtime.NumCPU()))
+	}
 	if os.Getenv("GOINETD_TEST_INSIDE") != "" { // a test of ours runs itself again, elsewhere
 		dir := os.Getenv("GOINETD_TEST_BUILT")
 		built.inetd, built.impatient, built.world = dir+"/inetd", dir+"/impatient", dir+"/world"
@@ -73,6 +85,18 @@ func TestMain(m *testing.M) {
 	}
 	os.RemoveAll(dir)
 	os.Exit(status)
+}
+
+// reachable tells whether any user can get to what is in a folder.
+func reachable(dir string) bool {
+	for ; ; dir = filepath.Dir(dir) {
+		if info, err := os.Stat(dir); err != nil || info.Mode()&1 == 0 {
+			return false
+		}
+		if dir == filepath.Dir(dir) {
+			return true
+		}
+	}
 }
 
 // need ends a test that cannot run here: as failed in CI, as skipped
@@ -117,6 +141,8 @@ func folder(t *testing.T) string {
 
 func write(t *testing.T, path, text string, mode os.FileMode) string {
 	t.Helper()
+	syscall.ForkLock.RLock() // a child of another test with this file open for writing would keep it from being run
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
 		t.Fatal(err)
 	}
@@ -132,12 +158,13 @@ func script(t *testing.T, text string) string {
 
 // port gives a port that is free for TCP and UDP on every address. It is below
 // those that the kernel gives to clients, any of which may take one between
-// here and its use.
+// here and its use. Nobody else who asks here gets it while this process runs,
+// be it in another process.
 func port(t *testing.T) int {
 	t.Helper()
 	for range 100 {
 		n := 10000 + rand.Intn(20000)
-		if _, twice := givenPorts.LoadOrStore(n, true); twice {
+		if !claim("port", n) {
 			continue
 		}
 		l, err := net.Listen("tcp", fmt.Sprintf(":%d", n))
@@ -154,8 +181,37 @@ func port(t *testing.T) int {
 	return 0
 }
 
-// givenPorts are those that port has given: it does not give one twice.
-var givenPorts sync.Map
+// lonely gives the number of a user that has no processes and is no other
+// test's: RLIMIT_NPROC counts the processes of a user on the whole machine.
+func lonely(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		n := 40000 + rand.Intn(20000)
+		if !claim("user", n) {
+			continue
+		}
+		if _, err := exec.Command("pgrep", "-U", strconv.Itoa(n)).Output(); err != nil { // it found none
+			return strconv.Itoa(n)
+		}
+	}
+	t.Fatal("no free user")
+	return ""
+}
+
+// claim takes a number of some kind for this process, as long as it runs,
+// unless it is taken. The name of an abstract Unix socket stands for it: that
+// is known in a whole network namespace, as a port is, and leaves no file.
+func claim(kind string, n int) bool {
+	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: fmt.Sprintf("@inetd-test-%s-%d", kind, n), Net: "unixgram"})
+	if err != nil {
+		return false
+	}
+	claims.Store(c, true)
+	return true
+}
+
+// claims keeps the sockets of claim from being collected.
+var claims sync.Map
 
 func at(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 

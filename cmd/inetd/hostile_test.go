@@ -16,14 +16,16 @@ import (
 // A service whose program is traced by its own child has ended and cannot be
 // collected; that keeps nobody else from being.
 func TestTracedProgram(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "cc")
 	dir := folder(t)
-	if err := compile("testdata/traced.c", dir+"/traced"); err != nil {
+	p, q := port(t), port(t)
+	name := fmt.Sprint("traced", p) // nothing else on this host has it
+	if err := compile("testdata/traced.c", dir+"/"+name); err != nil {
 		t.Fatal(err)
 	}
-	p, q := port(t), port(t)
-	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody %s/traced traced\n%s stream tcp nowait/1 nobody /bin/echo echo next\n", at(p), dir, at(q)), flags: []string{"-l"}}.start(t)
-	t.Cleanup(func() { exec.Command("pkill", "-KILL", "-x", "traced").Run() })
+	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody %s/%s traced\n%s stream tcp nowait/1 nobody /bin/echo echo next\n", at(p), dir, name, at(q)), flags: []string{"-l"}}.start(t)
+	t.Cleanup(func() { exec.Command("pkill", "-KILL", "-x", name).Run() })
 	c := dial(t, p)
 	buf := make([]byte, len("traced"))
 	if _, err := io.ReadFull(c, buf); err != nil {
@@ -35,13 +37,14 @@ func TestTracedProgram(t *testing.T) {
 		}
 	}
 	d.find(fmt.Sprintf(`EXIT: %d `, q), 3)
-	exec.Command("pkill", "-KILL", "-x", "traced").Run()
+	exec.Command("pkill", "-KILL", "-x", name).Run()
 	d.find(fmt.Sprintf(`EXIT: %d `, p), 1)
 }
 
 // A client that is refused learns of it at once, and its connection stays
 // until it has: only then can nothing that was said to it be lost.
 func TestRefusedClientIsDrained(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p := port(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /nonexistent/x x\n", at(p))}.start(t)
@@ -67,6 +70,7 @@ func TestRefusedClientIsDrained(t *testing.T) {
 
 // A limit of starts counts clients, not workers that woke up for one.
 func TestLimitCountsClients(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	for range 10 {
 		p := port(t)
@@ -88,6 +92,7 @@ func TestLimitCountsClients(t *testing.T) {
 // A link in the place of a Unix socket is not followed by root, and a socket
 // that was removed is bound anew.
 func TestUnixSocketReplaced(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	dir := folder(t)
 	victim := write(t, dir+"/victim", "secret", 0o600)
@@ -115,6 +120,7 @@ func TestUnixSocketReplaced(t *testing.T) {
 // A program whose exec hangs, as on a file system that does not answer, hangs
 // alone: other clients are served, and the daemon reloads and ends.
 func TestExecHangs(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	if portable {
 		t.Skip("syscall.ForkExec does not tell the runtime that it sleeps")

@@ -15,6 +15,7 @@ import (
 // hosts.allow and hosts.deny, with names, users and options, in namespaces
 // whose /etc is the test's own.
 func TestHostsAccess(t *testing.T) {
+	t.Parallel()
 	wantsLimits(t)
 	if !inside(t) {
 		return
@@ -94,6 +95,7 @@ date: 127.0.0.2 : twist /bin/echo twisted %a %d
 // A command that answers in a service's place takes one of its places, and a
 // client that the counts refuse has nothing done for it.
 func TestTwistIsCounted(t *testing.T) {
+	t.Parallel()
 	if !inside(t) {
 		return
 	}
@@ -131,6 +133,7 @@ func TestTwistIsCounted(t *testing.T) {
 // A service on the ident port that wants to know its clients asks nobody: it
 // would be asked in turn, for ever.
 func TestIdentLoop(t *testing.T) {
+	t.Parallel()
 	if !inside(t) {
 		return
 	}
@@ -150,6 +153,7 @@ func TestIdentLoop(t *testing.T) {
 // Names in address lists: who comes from an address that has the name, and
 // nobody else.
 func TestNames(t *testing.T) {
+	t.Parallel()
 	if !inside(t) {
 		return
 	}
@@ -179,6 +183,7 @@ const maxAsking = 32
 // IDONLY and USERID, with a real ident server, none, one that never answers,
 // and one that lies.
 func TestIdent(t *testing.T) {
+	// Serial: measures how long clients wait.
 	oidentd := server(t, "oidentd", "/usr/sbin/oidentd")
 	if !inside(t) {
 		return
@@ -260,6 +265,7 @@ func TestIdent(t *testing.T) {
 
 // What fail2ban's and logwatch's own filters read in our lines.
 func TestLogReaders(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "perl", "python3")
 	regex := server(t, "fail2ban", "/usr/bin/fail2ban-regex")
 	secure := server(t, "logwatch", "/usr/share/logwatch/scripts/services/secure")

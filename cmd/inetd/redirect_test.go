@@ -15,6 +15,7 @@ import (
 // A redirect carries both ways, keeps the half that is still open, and tells
 // what it carried.
 func TestRedirect(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	tac := script(t, "exec tac") // says nothing until it has heard all
 	p, q, r := port(t), port(t), port(t)
@@ -44,6 +45,7 @@ func TestRedirect(t *testing.T) {
 
 // A gigabyte each way at once, and all of it arrives.
 func TestRedirectGigabyte(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	size := int64(1 << 30)
 	if racing || testing.Short() {

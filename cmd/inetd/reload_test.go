@@ -14,6 +14,7 @@ import (
 // 200 reloads while 5,000 connections run: none fails, and nothing is left
 // over.
 func TestReloadUnderLoad(t *testing.T) {
+	// Serial: starts 1,000 processes.
 	need(t, "root")
 	const connections = 5000
 	raiseFiles(t)
@@ -94,6 +95,7 @@ func raiseFiles(t *testing.T) {
 // A client that connected before a reload and was not accepted yet is served
 // after it; so are changed programs, users and limits.
 func TestReloadKeepsQueue(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p := port(t)
 	line := at(p) + " stream tcp nowait/%d %s /bin/sh sh -c \"id -un; cat; echo %s\"\n"
@@ -138,6 +140,7 @@ func (d *daemonProcess) socketInode(port int) string {
 
 // A configuration that cannot be read, or is wrong, takes nothing away.
 func TestBrokenReload(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p, q, r := port(t), port(t), port(t)
 	line := func(port int, word string) string {
@@ -178,6 +181,7 @@ func TestBrokenReload(t *testing.T) {
 // A program that has the socket of a wait service keeps it over a reload
 // that takes the service away, and the service can come back while it runs.
 func TestReloadLentSocket(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p, q := port(t), port(t)
 	dir := folder(t)
@@ -220,6 +224,7 @@ func TestReloadLentSocket(t *testing.T) {
 // A line that is broken keeps its socket, although a line beside it would
 // take it if it could: tcp with tcp6 beside it is IPv4.
 func TestBrokenLineKeepsItsFamily(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p := port(t)
 	four := fmt.Sprintf("%d stream tcp nowait nobody /bin/echo echo four\n", p)
@@ -248,6 +253,7 @@ func TestBrokenLineKeepsItsFamily(t *testing.T) {
 
 // A service can become any other kind on its socket.
 func TestReloadChangesKind(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "cc")
 	one := folder(t) + "/one"
 	if err := compile("testdata/one.c", one); err != nil {

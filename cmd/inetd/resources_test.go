@@ -32,6 +32,7 @@ func asShipped(t *testing.T) {
 }
 
 func TestMemory(t *testing.T) {
+	// Serial: measures memory.
 	need(t, "root")
 	asShipped(t)
 	p := port(t)
@@ -59,6 +60,7 @@ func TestMemory(t *testing.T) {
 
 // Ten idle seconds without a wake-up.
 func TestIdle(t *testing.T) {
+	// Serial: counts wake-ups.
 	need(t, "root")
 	asShipped(t)
 	p := port(t)
@@ -136,6 +138,7 @@ func hold(t *testing.T, port, n int) []net.Conn {
 // 10,000 connections to a builtin at once, without a process or a thread for
 // each.
 func TestManyEchoes(t *testing.T) {
+	// Serial: measures memory and threads.
 	need(t, "root")
 	asShipped(t)
 	raiseFiles(t)
@@ -158,12 +161,13 @@ func TestManyEchoes(t *testing.T) {
 
 // 5,000 programs at once.
 func TestManyPrograms(t *testing.T) {
+	// Serial: starts 5,000 processes and counts threads.
 	need(t, "root")
 	asShipped(t)
 	raiseFiles(t)
 	const n = 5000
 	p := port(t)
-	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/cat cat\n", at(p)), flags: []string{"-R", "0", "-l"}}.start(t)
+	d := setup{conf: fmt.Sprintf("%s stream tcp nowait %s /bin/cat cat\n", at(p), lonely(t)), flags: []string{"-R", "0", "-l"}}.start(t)
 	ask(t, p, "warm")
 	before := d.count("fd")
 	for _, c := range hold(t, p, n) {
@@ -185,6 +189,7 @@ func TestManyPrograms(t *testing.T) {
 // go-systemd's activation package, and encoding/json with the TOML one; nobody
 // calls the functions for them, and the linker leaves them out.
 func TestImports(t *testing.T) {
+	t.Parallel()
 	need(t, "go")
 	for _, dep := range strings.Fields(command(t, "go", "list", "-deps", ".")) {
 		switch dep {

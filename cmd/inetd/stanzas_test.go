@@ -71,6 +71,7 @@ func say(t *testing.T, from, to string) string {
 
 // The stanzas that people run.
 func TestStanzas(t *testing.T) {
+	t.Parallel()
 	wantsLimits(t)
 	if !inside(t) {
 		return
@@ -159,6 +160,7 @@ func TestStanzas(t *testing.T) {
 // What Debian's packages install below /etc/xinetd.d: as it is, and with
 // everything switched on.
 func TestPackagedFiles(t *testing.T) {
+	t.Parallel()
 	wantsLimits(t)
 	top := filepath.Dir(server(t, "xinetd.d/xinetd", "/echo"))
 	if !inside(t) {

@@ -31,6 +31,12 @@ func activated(t *testing.T, conf string, tcp, udp int, names ...string) (*daemo
 // Two named sockets, one tcp and one udp, serve the services of their names,
 // wherever these would have listened.
 func TestSocketsByName(t *testing.T) {
+	t.Parallel()
+	need(t, "root", "systemd-socket-activate")
+	if !inside(t) { // somebody may have port 13
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
 	p, q := port(t), port(t)
 	d, first := activated(t, "daytime stream tcp nowait root internal\necho dgram udp wait root internal\n", p, q, "daytime", "echo")
 	if got := readAll(t, first); len(got) != 26 {
@@ -55,6 +61,7 @@ func TestSocketsByName(t *testing.T) {
 // Sockets without names are known by where they are bound; a service without
 // a socket gets one; a socket without a service is told of and closed.
 func TestSocketsByAddress(t *testing.T) {
+	t.Parallel()
 	p, q, other := port(t), port(t), port(t)
 	d, first := activated(t, fmt.Sprintf("%s dgram udp wait root internal echo\n%s stream tcp nowait root internal echo\n", at(q), at(other)), p, q)
 	d.find(fmt.Sprintf(`socket \S+ \(tcp 127\.0\.0\.1:%d\) was passed by the service manager, and no service wants it: closed`, p), 1)
@@ -69,6 +76,7 @@ func TestSocketsByAddress(t *testing.T) {
 
 // A daemon that goes into the background takes its sockets with it.
 func TestSocketsIntoBackground(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "systemd-socket-activate")
 	p := port(t)
 	dir := folder(t)

@@ -16,6 +16,7 @@ import (
 // SIGUSR2 has that started in the same process. Nobody is refused, programs
 // go on and are counted, and a wait service is not started twice.
 func TestAnew(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "perl")
 	p, q, u, e := port(t), port(t), port(t), port(t)
 	dir := folder(t)
@@ -115,6 +116,7 @@ func TestAnew(t *testing.T) {
 // A program's time is limited by the inetd that comes after the one that
 // started it.
 func TestAnewTimeout(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p := port(t)
 	d := setup{conf: fmt.Sprintf("[service.x]\nlisten = \"tcp:%s\"\nserver = \"/bin/cat\"\nuser = \"root\"\nsession_timeout = \"2s\"\n", at(p))}.start(t)
@@ -132,6 +134,7 @@ func TestAnewTimeout(t *testing.T) {
 
 // A program that cannot be started in our place leaves all as it was.
 func TestAnewImpossible(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p := port(t)
 	text, err := os.ReadFile(built.inetd)
@@ -157,6 +160,7 @@ func TestAnewImpossible(t *testing.T) {
 // The watchdog is answered by a worker, and the manager learns how we are,
 // and not while nothing changes.
 func TestManager(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p := port(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait root /bin/cat cat\n", at(p)), before: []string{"/bin/sh", "-c", `WATCHDOG_PID=$$ exec "$0" "$@"`}, env: []string{"WATCHDOG_USEC=200000"}}.launch(t)
@@ -184,6 +188,7 @@ func TestManager(t *testing.T) {
 
 // A daemon without services waits for some.
 func TestNoServicesYet(t *testing.T) {
+	t.Parallel()
 	p := port(t)
 	d := setup{conf: "# none\n"}.start(t)
 	d.find("no services are configured; waiting for SIGHUP", 1)

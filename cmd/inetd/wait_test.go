@@ -12,6 +12,7 @@ import (
 // A program that reads one datagram and ends is started again for what is
 // still queued: a burst of 50 datagrams gets 50 answers.
 func TestDatagramWaitBurst(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "cc")
 	one := filepath.Join(folder(t), "one")
 	if err := compile("testdata/one.c", one); err != nil {
@@ -45,6 +46,7 @@ func TestDatagramWaitBurst(t *testing.T) {
 // A stream wait program accepts for itself. When it ends, the next client
 // starts it again.
 func TestStreamWait(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "cc")
 	three := filepath.Join(folder(t), "three")
 	if err := compile("testdata/three.c", three); err != nil {
@@ -65,6 +67,7 @@ func TestStreamWait(t *testing.T) {
 // nowait Unix sockets serve connections, wait ones lend the socket; dgram
 // ones are read by their program.
 func TestUnixSockets(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "cc")
 	dir := folder(t)
 	one := filepath.Join(dir, "one")
@@ -123,6 +126,7 @@ func TestUnixSockets(t *testing.T) {
 // A datagram service that is nowait shares its socket with its programs: each
 // datagram starts one.
 func TestDatagramNowait(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "cc")
 	one := filepath.Join(folder(t), "one")
 	if err := compile("testdata/one.c", one); err != nil {

@@ -202,6 +202,7 @@ func (s set) explained(from, ours, theirs string) string {
 // Two thousand sets of only_from, no_access and access_times, and what xinetd
 // itself makes of them.
 func TestAgainstXinetd(t *testing.T) {
+	t.Parallel()
 	xinetd := server(t, "xinetd", "/usr/sbin/xinetd")
 	if !inside(t) {
 		return

@@ -39,6 +39,7 @@ func wantsLimits(t *testing.T) {
 
 // The child's limits, seen from inside.
 func TestXinetdWorld(t *testing.T) {
+	t.Parallel()
 	need(t, "root", "cc")
 	wantsLimits(t)
 	if err := worldProgram(); err != nil {
@@ -102,6 +103,7 @@ func TestXinetdWorld(t *testing.T) {
 // Each way to be refused, its line in the log, and that no process is made
 // for it.
 func TestRefusals(t *testing.T) {
+	// Serial: counts threads, and a busy host makes more of them.
 	need(t, "root")
 	ports := map[string]int{}
 	conf := ""
@@ -163,6 +165,7 @@ func elsewhen() string {
 
 // Access times go over midnight.
 func TestNight(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	now := time.Now()
 	in, out := port(t), port(t)
@@ -180,6 +183,7 @@ func TestNight(t *testing.T) {
 // cps closes a service for everybody and gives it back; cps_per_source keeps
 // out the one who comes too often.
 func TestCPS(t *testing.T) {
+	// Serial: has to make four connections within a second.
 	need(t, "root")
 	p, q := port(t), port(t)
 	d := setup{conf: entry(p, "cps = 3 1") + entry(q, "cps_per_source = 3 60", "cps = 0 0")}.start(t)
@@ -232,6 +236,7 @@ func from2(t *testing.T, from string, port int) net.Conn {
 // Banners come before everything, for those who may come in, for those who
 // may not; a client that does not read delays nobody.
 func TestBanners(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	dir := folder(t)
 	write(t, dir+"/all", "all\n", 0o644)
@@ -274,6 +279,7 @@ func TestBanners(t *testing.T) {
 
 // Who comes to a sensor is kept out of every service.
 func TestSensor(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p, q := port(t), port(t)
 	d := setup{conf: strings.Replace(entry(p, "flags = SENSOR", "deny_time = 60"), "type = UNLISTED", "type = INTERNAL UNLISTED", 1) + entry(q)}.start(t)
@@ -297,6 +303,7 @@ func TestSensor(t *testing.T) {
 
 // Logs of services in files: their form, limits, and what a rotation does.
 func TestLogFiles(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	dir := folder(t)
 	p, q := port(t), port(t)
@@ -328,6 +335,7 @@ func TestLogFiles(t *testing.T) {
 // A refused datagram is thrown away: it starts nothing, and does not come
 // again for ever.
 func TestDatagramsRefused(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	dir := folder(t)
 	p, q := port(t), port(t)
@@ -365,6 +373,7 @@ func TestDatagramsRefused(t *testing.T) {
 // A program that leaves its datagrams unread is started again for them, but
 // not for ever: cps closes the service for a while.
 func TestUnreadDatagrams(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p := port(t)
 	d := setup{conf: entry(p, "socket_type = dgram", "wait = yes", "server = /bin/true", "cps = 5 1")}.start(t)
@@ -378,6 +387,7 @@ func TestUnreadDatagrams(t *testing.T) {
 
 // Services behind tcpmux have terms of their own.
 func TestXinetdMux(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p := port(t)
 	mux := func(name, kind, settings string) string {
@@ -396,6 +406,7 @@ func TestXinetdMux(t *testing.T) {
 
 // The examples run as they stand, without root.
 func TestExamples(t *testing.T) {
+	t.Parallel()
 	wantsLimits(t)
 	if !inside(t) {
 		return
@@ -424,6 +435,7 @@ func TestExamples(t *testing.T) {
 
 // A session ends when it lasts too long, or when nothing happens.
 func TestTimeouts(t *testing.T) {
+	// Serial: has to write something every two seconds.
 	need(t, "root")
 	idle, session, echo, relayed, busy := port(t), port(t), port(t), port(t), port(t)
 	d := setup{conf: entry(idle, "server = /bin/cat", "idle_timeout = 1s") + entry(session, "server = /bin/cat", "session_timeout = 1s") +
@@ -460,6 +472,7 @@ func TestTimeouts(t *testing.T) {
 // A service whose file is broken by an edit goes on under its old
 // definition, and so do the others; nothing of what it was is lost.
 func TestXinetdBrokenReload(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	p, q := port(t), port(t)
 	dir := folder(t)
@@ -495,6 +508,7 @@ func TestXinetdBrokenReload(t *testing.T) {
 
 // By the name xinetd it takes xinetd's options.
 func TestXinetdOptions(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	dir := folder(t)
 	os.Symlink(built.inetd, dir+"/xinetd")
@@ -540,6 +554,7 @@ func TestXinetdOptions(t *testing.T) {
 
 // TOML: listeners of several kinds, units, and what is not known.
 func TestTOML(t *testing.T) {
+	t.Parallel()
 	need(t, "root")
 	dir := folder(t)
 	p, q := port(t), port(t)
