@@ -24,12 +24,12 @@ func listen(t *testing.T, path string) *net.UnixConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(patience))
 	return c
 }
 
 func next(t *testing.T, c *net.UnixConn) string {
 	t.Helper()
+	c.SetReadDeadline(time.Now().Add(patience))
 	buf := make([]byte, 1<<16)
 	n, err := c.Read(buf)
 	if err != nil {
