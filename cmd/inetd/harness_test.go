@@ -488,6 +488,17 @@ func output(name string, args ...string) (string, error) {
 	return string(out), err
 }
 
+// niceness gives the nice value of a program that adds to the daemon's own,
+// which is the test's.
+func niceness(t *testing.T, add int) int {
+	t.Helper()
+	own, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return max(-20, min(20-own+add, 19)) // the system call counts the other way round
+}
+
 func readAll(t *testing.T, r io.Reader) string {
 	t.Helper()
 	text, err := io.ReadAll(r)

@@ -67,7 +67,7 @@ date: 127.0.0.2 : twist /bin/echo twisted %a %d
 	d = setup{conf: conf, flags: []string{"-l"}}.start(t)
 	for _, c := range []struct{ from, name, want string }{
 		{"127.0.0.2", "echo", "hello\n"}, {"127.0.0.3", "echo", ""}, {"127.0.0.1", "cat", ""}, {"127.0.0.9", "echo", ""},
-		{"127.0.0.3", "sh", "0077\n3\n\n"}, {"127.0.0.9", "sh", ""}, {"127.0.0.2", "date", "twisted 127.0.0.2 date\n"}, {"127.0.0.3", "date", ""},
+		{"127.0.0.3", "sh", fmt.Sprintf("0077\n%d\n\n", niceness(t, 3))}, {"127.0.0.9", "sh", ""}, {"127.0.0.2", "date", "twisted 127.0.0.2 date\n"}, {"127.0.0.3", "date", ""},
 		{"127.0.0.3", "true", "sorry\n"},
 	} {
 		if got := visit(c.from, c.name); got != c.want {

@@ -62,7 +62,7 @@ func TestXinetdWorld(t *testing.T) {
 
 	got := facts(ask(t, p, ""))
 	want := map[string][]string{
-		"argv": {"world", "two words", "it's"}, "umask": {"027"}, "nice": {"-5"}, "no_new_privs": {"1"}, "cwd": {root + "/inner"},
+		"argv": {"world", "two words", "it's"}, "umask": {"027"}, "nice": {fmt.Sprint(niceness(t, -5))}, "no_new_privs": {"1"}, "cwd": {root + "/inner"},
 		"uid": {"65534 65534 65534"}, "gid": {"60 60 60"}, "groups": nil, "nofile": {"33 33"},
 		"rlimit": {"as 268435456 268435456", "core 0 0", "cpu 20 20", "data 134217728 134217728", "fsize 3072 3072", "memlock 65536 65536",
 			"nproc 4000 4000", "rss 1048576 1048576", "stack 1048576 1048576"},
