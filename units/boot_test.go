@@ -71,7 +71,7 @@ func (m machine) run(t *testing.T, script string) {
 		t.Fatal(err)
 	}
 	defer console.Close()
-	cmd := exec.Command("timeout", bootLimit, "systemd-nspawn", "-q", "-D", root, "--private-network", "--register=no", "--keep-unit", "--console=pipe", init)
+	cmd := exec.Command("timeout", bootLimit, "systemd-nspawn", "-q", "-D", root, "-M", filepath.Base(box), "--private-network", "--register=no", "--keep-unit", "--console=pipe", init)
 	cmd.Stdout, cmd.Stderr = console, console
 	ended := cmd.Run()
 
@@ -91,6 +91,10 @@ func prepareSystemd(t *testing.T, root string) {
 	sh(t, `cd "$0/etc"; rm -f machine-id; : >machine-id; 
 		for unit in "$@"; do ln -sf /dev/null "systemd/system/$unit"; done
 		rm -rf systemd/system/multi-user.target.wants # the services of this host
+		for file in passwd shadow group gshadow subuid subgid; do # the test makes a user alice
+			[ ! -e "$file" ] || sed -i /^alice:/d "$file"
+		done
+		chroot "$0" rm -rf /home/alice /var/mail/alice /var/lib/systemd/linger
 		cat >systemd/system/job.service <<X
 [Unit]
 After=multi-user.target

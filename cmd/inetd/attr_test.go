@@ -31,20 +31,33 @@ func facts(text string) map[string][]string {
 	return m
 }
 
-// tsaitoh makes copies of the host's databases that know a user tsaitoh in
-// two extra groups, and gives a command that runs another with them in a
-// mount namespace of its own: the host's files stay as they are.
-func tsaitoh(t *testing.T) (before []string) {
+// alice makes copies of the host's databases that know a user alice in two
+// extra groups, whoever has these names on the host, and gives a command that
+// runs another with them in a mount namespace of its own: the host's files
+// stay as they are.
+func alice(t *testing.T) (before []string) {
 	dir := folder(t)
 	add := func(file, text string) string {
 		old, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return write(t, filepath.Join(dir, filepath.Base(file)), string(old)+text, 0o644)
+		kept := ""
+		for line := range strings.Lines(strings.TrimRight(string(old), "\n") + "\n") {
+			f := strings.Split(strings.TrimSpace(line), ":")
+			if strings.Contains("\n"+text, "\n"+f[0]+":") {
+				continue
+			}
+			if len(f) == 4 { // a group and its members
+				members := slices.DeleteFunc(strings.Split(f[3], ","), func(name string) bool { return name == "alice" })
+				line = strings.Join(append(f[:3], strings.Join(members, ",")), ":") + "\n"
+			}
+			kept += line
+		}
+		return write(t, filepath.Join(dir, filepath.Base(file)), kept+text, 0o644)
 	}
-	passwd := add("/etc/passwd", "tsaitoh:x:4711:4712:Test:/nonexistent:/bin/sh\n")
-	group := add("/etc/group", "tsaitoh:x:4712:\nwheelies:x:4713:root,tsaitoh\nmodems:x:4714:tsaitoh\n")
+	passwd := add("/etc/passwd", "alice:x:4711:4712:Test:/nonexistent:/bin/sh\n")
+	group := add("/etc/group", "alice:x:4712:\nwheelies:x:4713:root,alice\nmodems:x:4714:alice\n")
 	return []string{"unshare", "-m", "sh", "-c",
 		fmt.Sprintf(`mount --bind %s /etc/passwd && mount --bind %s /etc/group && exec "$@"`, passwd, group), "sh"}
 }
@@ -55,8 +68,8 @@ func TestChildWorld(t *testing.T) {
 	if err := worldProgram(); err != nil {
 		t.Fatal(err)
 	}
-	before := tsaitoh(t)
-	id, err := output(before[0], append(before[1:], "id", "-G", "tsaitoh")...)
+	before := alice(t)
+	id, err := output(before[0], append(before[1:], "id", "-G", "alice")...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +77,7 @@ func TestChildWorld(t *testing.T) {
 	// nohup(1) leaves; descriptor 9 is one that somebody forgot to close.
 	p := port(t)
 	d := setup{
-		conf:   fmt.Sprintf("%s stream tcp nowait tsaitoh %s showme a \"b c\"\n", at(p), built.world),
+		conf:   fmt.Sprintf("%s stream tcp nowait alice %s showme a \"b c\"\n", at(p), built.world),
 		before: append(before, "sh", "-c", `trap "" HUP INT QUIT TSTP USR2; ulimit -Sn 777; exec 9</dev/null; umask 0; exec "$@"`, "sh"),
 		env:    []string{"FOO=bar", "LISTEN_FDNAMES=x", "INVOCATION_ID=1", "WATCHDOG_USEC=9999999", "OPTIONS=-l", "JOURNAL_STREAM=1:2", "HOME=/root", "LD_LIBRARY_PATH=/x"},
 	}.start(t)

@@ -56,9 +56,9 @@ func TestXinetdWorld(t *testing.T) {
 		"rlimit_nproc = 4000", "rlimit_rss = 1M", "rlimit_stack = 1024k", "rlimit_files = 33"}
 	setup{conf: entry(p, append(limits, "server = "+root+"/world", "server_args = \"two words\" it's", "umask = 027", "nice = -5", "no_new_privs = yes",
 		"env = A=1 B=\"x", "env += \"C=two words\"", "passenv = FOO", "chdir = "+root+"/inner", "group = games")...) +
-		entry(q, "server = "+root+"/world", "user = tsaitoh", "groups = yes", "server_args = -renamed x", "flags = NAMEINARGS", "passenv =") +
-		entry(r, "server = /world", "chroot = "+jail, "user = tsaitoh", "group = games"),
-		before: tsaitoh(t), env: []string{"FOO=bar", "OTHER=1", "HOME=/here"}}.start(t)
+		entry(q, "server = "+root+"/world", "user = alice", "groups = yes", "server_args = -renamed x", "flags = NAMEINARGS", "passenv =") +
+		entry(r, "server = /world", "chroot = "+jail, "user = alice", "group = games"),
+		before: alice(t), env: []string{"FOO=bar", "OTHER=1", "HOME=/here"}}.start(t)
 
 	got := facts(ask(t, p, ""))
 	want := map[string][]string{

@@ -36,7 +36,7 @@ func TestUnitOf(t *testing.T) {
 // good.
 func TestOrigins(t *testing.T) {
 	const pid = 812
-	user := map[string]string{"/etc/passwd": "root:x:0:0::/root:/bin/sh\ntsaitoh:x:1000:1000::/home/tsaitoh:/bin/sh\n"}
+	user := map[string]string{"/etc/passwd": "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n"}
 	for _, c := range []struct {
 		name       string
 		comm, uid  string
@@ -58,28 +58,28 @@ func TestOrigins(t *testing.T) {
 		{name: "started by hand", comm: "nginx", uid: "0", group: "/system.slice/nginx.service",
 			who: "nginx, user root, nginx.service", stop: "systemctl stop nginx.service"},
 		{name: "a user's unit", comm: "fetchmail", uid: "1000", group: "/user.slice/user-1000.slice/user@1000.service/app.slice/fetchmail.service",
-			files: map[string]string{"/home/tsaitoh/.config/systemd/user/default.target.wants/fetchmail.service": ""},
-			who:   "fetchmail, user tsaitoh, fetchmail.service of user tsaitoh, wanted by default.target",
-			stop:  "systemctl --user -M tsaitoh@ disable --now fetchmail.service"},
+			files: map[string]string{"/home/alice/.config/systemd/user/default.target.wants/fetchmail.service": ""},
+			who:   "fetchmail, user alice, fetchmail.service of user alice, wanted by default.target",
+			stop:  "systemctl --user -M alice@ disable --now fetchmail.service"},
 		{name: "every user's unit", comm: "fetchmail", uid: "1000", group: "/user.slice/user-1000.slice/user@1000.service/app.slice/fetchmail.service",
 			files: map[string]string{"/etc/systemd/user/default.target.wants/fetchmail.service": ""},
-			who:   "fetchmail, user tsaitoh, fetchmail.service of user tsaitoh, wanted by default.target for every user",
-			stop:  "systemctl --global disable fetchmail.service && systemctl --user -M tsaitoh@ stop fetchmail.service"},
+			who:   "fetchmail, user alice, fetchmail.service of user alice, wanted by default.target for every user",
+			stop:  "systemctl --global disable fetchmail.service && systemctl --user -M alice@ stop fetchmail.service"},
 		{name: "a socket of systemd", comm: "systemd", uid: "0", group: "/init.scope", network: "tcp", port: 7, parent: -1,
 			files: map[string]string{"/etc/systemd/system/a.socket": "[Socket]\nListenStream=17\n", "/usr/lib/systemd/system/echo.socket": "[Socket]\nListenStream=127.0.0.1:7\n"},
 			who:   "systemd, user root, for echo.socket", stop: "systemctl disable --now echo.socket"},
 		{name: "a socket of a user's systemd", comm: "systemd", uid: "1000", group: "/user.slice/user-1000.slice/user@1000.service/init.scope", network: "udp", port: 7007,
-			files: map[string]string{"/home/tsaitoh/.config/systemd/user/echo.socket.d/ports.conf": "ListenDatagram=7007\n"},
-			who:   "systemd, user tsaitoh, for echo.socket of user tsaitoh", stop: "systemctl --user -M tsaitoh@ disable --now echo.socket"},
+			files: map[string]string{"/home/alice/.config/systemd/user/echo.socket.d/ports.conf": "ListenDatagram=7007\n"},
+			who:   "systemd, user alice, for echo.socket of user alice", stop: "systemctl --user -M alice@ disable --now echo.socket"},
 		{name: "a control group with a command for a name", comm: "x", uid: "1000", group: "/user.slice/user-1000.slice/user@1000.service/app.slice/a.service/;reboot #.service",
-			who: "x, user tsaitoh, a.service of user tsaitoh", stop: "systemctl --user -M tsaitoh@ stop a.service"},
+			who: "x, user alice, a.service of user alice", stop: "systemctl --user -M alice@ stop a.service"},
 		{name: "an escaped name", comm: "x", uid: "0", group: `/system.slice/dev-a\x2db.service`,
 			who: `x, user root, dev-a\x2db.service`, stop: `systemctl stop 'dev-a\x2db.service'`},
 		{name: "a login", comm: "nc", uid: "1000", group: "/user.slice/user-1000.slice/session-3.scope", tty: 34816,
-			who: "nc, user tsaitoh, login session-3 of tsaitoh, terminal pts/0", stop: "kill 812"},
+			who: "nc, user alice, login session-3 of alice, terminal pts/0", stop: "kill 812"},
 		{name: "cron below systemd", comm: "poll", uid: "1000", group: "/system.slice/cron.service",
-			files: map[string]string{"/proc/812/cmdline": "/bin/sh\x00/home/tsaitoh/bin/poll\x00", "/var/spool/cron/crontabs/tsaitoh": "# x\n@reboot /home/tsaitoh/bin/poll -d\n"},
-			who:   `poll, user tsaitoh, started by cron, crontab of tsaitoh:2: "@reboot /home/tsaitoh/bin/poll -d"`, stop: "crontab -u tsaitoh -e, and kill 812"},
+			files: map[string]string{"/proc/812/cmdline": "/bin/sh\x00/home/alice/bin/poll\x00", "/var/spool/cron/crontabs/alice": "# x\n@reboot /home/alice/bin/poll -d\n"},
+			who:   `poll, user alice, started by cron, crontab of alice:2: "@reboot /home/alice/bin/poll -d"`, stop: "crontab -u alice -e, and kill 812"},
 		{name: "cron alone", comm: "poll", uid: "0", group: "/", parent: 700, parentComm: "cron",
 			files: map[string]string{"/proc/812/cmdline": "/usr/bin/poll\x00", "/etc/cron.d/poll": "@reboot root /usr/bin/poll\n"},
 			who:   `poll, user root, started by cron, /etc/cron.d/poll:1: "@reboot root /usr/bin/poll"`, stop: "remove that line, and kill 812"},

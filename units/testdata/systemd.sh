@@ -185,18 +185,18 @@ want '1\.1' /usr/sbin/inetd -V
 grep -q '^OPTIONS="-l -R 0"' /etc/default/inetd || fail "a conffile was overwritten"
 
 step users
-useradd -m -s /bin/sh tsaitoh
-loginctl enable-linger tsaitoh
-uid=$(id -u tsaitoh)
+useradd -m -s /bin/sh alice
+loginctl enable-linger alice
+uid=$(id -u alice)
 soon test -S /run/user/$uid/systemd/private
-as() { runuser -u tsaitoh -- env XDG_RUNTIME_DIR=/run/user/$uid DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$uid/bus HOME=/home/tsaitoh "$@"; }
+as() { runuser -u alice -- env XDG_RUNTIME_DIR=/run/user/$uid DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$uid/bus HOME=/home/alice "$@"; }
 want '^inactive' as systemctl --user is-active inetd.service
-as mkdir -p /home/tsaitoh/.config
-echo '127.0.0.1:7021 stream tcp nowait tsaitoh /usr/bin/id id' | as tee /home/tsaitoh/.config/inetd.conf >/dev/null
+as mkdir -p /home/alice/.config
+echo '127.0.0.1:7021 stream tcp nowait alice /usr/bin/id id' | as tee /home/alice/.config/inetd.conf >/dev/null
 as systemctl --user enable --now --quiet inetd.service
-want 'tsaitoh' ask 7021 ''
+want 'alice' ask 7021 ''
 want 'Status: "1 service,' as systemctl --user status inetd.service
-echo '127.0.0.1:7022 stream tcp nowait tsaitoh internal echo' | as tee -a /home/tsaitoh/.config/inetd.conf >/dev/null
+echo '127.0.0.1:7022 stream tcp nowait alice internal echo' | as tee -a /home/alice/.config/inetd.conf >/dev/null
 as systemctl --user reload inetd.service
 soon serves 7022 hello
 as systemctl --user disable --now --quiet inetd.service
@@ -207,22 +207,22 @@ silent systemctl --global --quiet disable inetd.service
 [ ! -e /etc/systemd/user/default.target.wants/inetd.service ] || fail "still enabled for all users"
 
 step somebody has the port: a user\'s unit
-as mkdir -p /home/tsaitoh/.config/systemd/user
-cat >/home/tsaitoh/mail <<'X'
+as mkdir -p /home/alice/.config/systemd/user
+cat >/home/alice/mail <<'X'
 #!/usr/bin/perl
 use IO::Socket::INET;
 $0 = "fetchmail";
 my $l = IO::Socket::INET->new(Listen => 5, LocalAddr => "127.0.0.1:7030", ReuseAddr => 1) or die;
 while (my $c = $l->accept) { print $c "mail\n" }
 X
-chmod 755 /home/tsaitoh/mail
-cat >/home/tsaitoh/.config/systemd/user/fetchmail.service <<'X'
+chmod 755 /home/alice/mail
+cat >/home/alice/.config/systemd/user/fetchmail.service <<'X'
 [Service]
-ExecStart=/home/tsaitoh/mail
+ExecStart=/home/alice/mail
 [Install]
 WantedBy=default.target
 X
-chown -R tsaitoh: /home/tsaitoh/.config
+chown -R alice: /home/alice/.config
 as systemctl --user daemon-reload
 as systemctl --user enable --now --quiet fetchmail.service
 soon nc -z 127.0.0.1 7030
@@ -231,12 +231,12 @@ systemctl reload inetd.service
 soon sh -c 'journalctl -u inetd.service -o cat --no-pager | grep -q "7030.*address already in use"'
 line=$(journalctl -u inetd.service -o cat --no-pager | grep '7030.*address already in use' | tail -n 1)
 echo "$line"
-want 'fetchmail.service of user tsaitoh, wanted by default.target' echo "$line"
+want 'fetchmail.service of user alice, wanted by default.target' echo "$line"
 want 'systemctl --user .*disable --now fetchmail.service' echo "$line"
 advice=$(echo "$line" | sed -n 's/.*to end that for good: \([^;]*\);.*/\1/p')
 sh -c "$advice" || fail "the advice does not work: $advice"
 soon serves 7030 'inetd has it now'
-[ ! -e /home/tsaitoh/.config/systemd/user/default.target.wants/fetchmail.service ] || fail "it would be back at the next login"
+[ ! -e /home/alice/.config/systemd/user/default.target.wants/fetchmail.service ] || fail "it would be back at the next login"
 
 step somebody has the port: a socket unit, and an inetd
 cat >/etc/systemd/system/other.socket <<'X'
