@@ -234,6 +234,7 @@ func TestState(t *testing.T) {
 	c := dial(t, p)
 	io.WriteString(c, "x")
 	io.ReadFull(c, make([]byte, 1))
+	d.await("1 program running") // it runs before it is counted
 	d.signal(syscall.SIGUSR1)
 	d.find(`STATE: up \d+s, 1 service, 1 program running, 0 clients refused`, 1)
 	d.find(fmt.Sprintf(`STATE: %d tcp 127\.0\.0\.1:%d \(listening\) user=nobody server="/bin/cat" running=1 starts=1/min per_minute=256`, p, p), 1)

@@ -116,6 +116,7 @@ func TestEnding(t *testing.T) {
 		c := dial(t, p)
 		io.WriteString(c, "x")
 		io.ReadFull(c, make([]byte, 1))
+		d.await("1 program running") // it runs before it is counted
 		d.signal(sig)
 		<-d.ended
 		d.told("STOPPING=1")
