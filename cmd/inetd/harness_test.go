@@ -135,8 +135,23 @@ func folder(t *testing.T) string {
 		t.Fatal(err)
 	}
 	os.Chmod(dir, 0o755)
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() {
+		evict(dir)
+		os.RemoveAll(dir)
+	})
 	return dir
+}
+
+// evict ends the programs of a folder that still run, as those of wait
+// services do after their daemon has ended.
+func evict(dir string) {
+	list, _ := filepath.Glob("/proc/[0-9]*/exe")
+	for _, exe := range list {
+		if to, err := os.Readlink(exe); err == nil && strings.HasPrefix(to, dir+"/") {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(exe)))
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
 }
 
 func write(t *testing.T, path, text string, mode os.FileMode) string {
