@@ -117,7 +117,7 @@ func factored(text string) ([]netip.Prefix, bool) {
 	return prefixes, true
 }
 
-// hostName tells whether a word can be the name of a host or a domain. One
+// hostName reports whether a word can be the name of a host or a domain. One
 // without a letter in its last part is an address that went wrong.
 func hostName(text string) bool {
 	last := strings.TrimSuffix(text, ".")
@@ -161,15 +161,15 @@ func getSources(field func(*Service) []Source) func(*Service) []string {
 	}
 }
 
-// everybody tells whether a list leaves nobody out.
+// matchesAll reports whether a list contains every address of a family.
 func matchesAll(sources []Source) bool {
 	return slices.ContainsFunc(sources, func(s Source) bool {
 		return slices.ContainsFunc(s.Prefixes, func(p netip.Prefix) bool { return p.Bits() == 0 })
 	})
 }
 
-// shadowed warns of what only_from lets in and no_access keeps out: no_access
-// wins, whatever xinetd's manual says of the better match.
+// warnShadowed warns of addresses that only_from admits and no_access refuses:
+// no_access wins, whatever xinetd's manual says of the better match.
 func (b *builder) warnShadowed() {
 	byBits := map[int]map[netip.Addr]*Source{}
 	for i, n := range b.s.NoAccess {

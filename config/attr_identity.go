@@ -132,7 +132,7 @@ func setRPCNumber(_ *builder, v []word) *fault {
 // loopGuard is xinetd's default for cps.
 var loopGuard = Rate{50, 10 * time.Second}
 
-// fresh gives a service that says nothing yet, with its dialect's defaults.
+// newService returns a service with the defaults of its dialect.
 func (b *builder) newService() *Service {
 	s := &Service{Pos: b.stanza.pos, Dialect: b.dialect, Name: b.stanza.name, ID: b.stanza.name, Umask: -1, written: map[string]Pos{},
 		LogOnFailure: LogHost}

@@ -17,7 +17,7 @@ type logWord struct {
 
 var successWords = []logWord{{"PID", LogPID}, {"HOST", LogHost}, {"PORT", LogPort}, {"USERID", LogUserID}, {"EXIT", LogExit}, {"DURATION", LogDuration}, {"TRAFFIC", LogTraffic}}
 
-// Every value of log_on_failure says ATTEMPT, too.
+// failureWords are the values of log_on_failure. Each of them implies ATTEMPT.
 var failureWords = []logWord{{"HOST", LogHost}, {"PORT", LogPort}, {"USERID", LogUserID}, {"ATTEMPT", LogAttempt}}
 
 func setLogSet(field func(*Service) *LogSet, known []logWord) func(*builder, []word) *fault {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// An attribute is one setting of xinetd.conf(5), or of ours in its manner.
+// An attribute is a setting of xinetd.conf(5), or an extension in its manner.
 type attribute struct {
 	name       string
 	kind       attrKind
@@ -21,7 +21,7 @@ type attribute struct {
 	get        func(s *Service) []string // nil: the writers ask where.go
 }
 
-// A kind is how TOML has a setting's values.
+// An attrKind is the type of a setting's value in TOML.
 type attrKind int
 
 const (
@@ -36,7 +36,7 @@ const (
 
 type table []attribute
 
-// find gives the attribute of a name, nil for none.
+// find returns the attribute of a name, nil for none.
 func (t table) find(name string) *attribute {
 	for i := range t {
 		if t[i].name == name {
@@ -46,7 +46,7 @@ func (t table) find(name string) *attribute {
 	return nil
 }
 
-// nearest gives the attribute that was probably meant, or nil.
+// nearest returns the attribute whose name is most similar, or nil.
 func (t table) nearest(name string) *attribute {
 	names := make([]string, len(t))
 	for i := range t {
@@ -205,7 +205,7 @@ func rlimit(name string) attribute {
 	return a
 }
 
-// about names the value that is at fault.
+// atWord names the value that is wrong.
 func (b *fault) atWord(w word) *fault {
 	b.value = w.text
 	return b

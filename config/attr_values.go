@@ -139,7 +139,7 @@ func setArgs(b *builder, v []word) *fault {
 	return nil
 }
 
-// getArgs gives the arguments without argv[0] where that is the program's
+// getArgs returns the arguments without argv[0] where that is the program's
 // name, and with it where NAMEINARGS is among the flags.
 func getArgs(s *Service) []string {
 	if len(s.Args) == 0 || s.nameInArgs() {

@@ -44,7 +44,7 @@ const (
 	Mapped
 )
 
-// A Listen is one place where a service is to be reached.
+// A Listen is one address where a service is reached.
 type Listen struct {
 	Network string // "tcp", "udp", "unix", "systemd", or a name of /etc/protocols for a raw socket
 	Family  Family // not for unix and systemd
@@ -58,7 +58,7 @@ type Listen struct {
 	Mode  fs.FileMode // unix: its permissions
 }
 
-// String gives the listener as the logs name it: "tcp:7", "tcp6:[::1]:7",
+// String returns the listener as the logs name it: "tcp:7", "tcp6:[::1]:7",
 // "unix:/run/x.sock".
 func (l Listen) String() string {
 	switch l.Network {
@@ -81,7 +81,7 @@ func (l Listen) String() string {
 	return name + ":" + host + strconv.Itoa(l.Port)
 }
 
-// protocol gives the network with its family, as inetd.conf has it: "tcp6".
+// protocol returns the network with its family, as inetd.conf has it: "tcp6".
 func (l Listen) protocol() string {
 	return l.Network + [...]string{Both: "", IPv4: "4", IPv6: "6", Mapped: "46"}[l.Family]
 }
@@ -102,14 +102,14 @@ const (
 	LogPort    // the client's port: not xinetd's, whose readers want lines to end with the address
 )
 
-// A Place is where in the configuration something was written.
+// A Pos is a position in a configuration file.
 type Pos struct {
 	File   string
 	Line   int // from 1
 	Column int // from 1; 0: not known
 }
 
-// String gives it as the logs have it, with the folder that the file is in:
+// String returns it as the logs have it, with the folder that the file is in:
 // "xinetd.d/tftp:9".
 func (p Pos) String() string {
 	file := filepath.Base(p.File)
@@ -227,8 +227,8 @@ type Service struct {
 // Infinity is an Rlimit that limits nothing (RLIM_INFINITY).
 const Infinity = ^uint64(0)
 
-// Field gives the dialect's way to point at a setting, for hints: "field 5"
-// where an inetd.conf line says the user, "user" elsewhere.
+// Field returns what a setting is called in the service's dialect, for hints:
+// "field 5" for the user of an inetd.conf line, "user" elsewhere.
 func (s *Service) Field(setting string) string {
 	if f, ok := s.fields[setting]; ok {
 		return f
@@ -236,8 +236,8 @@ func (s *Service) Field(setting string) string {
 	return setting
 }
 
-// Where gives the place of a setting, or of the service where the setting was
-// not written.
+// PosOf returns the position of a setting, or of the service where the setting
+// is not written.
 func (s *Service) PosOf(setting string) Pos {
 	if at, ok := s.written[setting]; ok {
 		return at
@@ -245,7 +245,7 @@ func (s *Service) PosOf(setting string) Pos {
 	return s.Pos
 }
 
-// Key tells services apart across reloads: the name and what it is served
+// Key identifies a service across reloads: its name and what it is served
 // over.
 func (s *Service) Key() string {
 	if s.Mux != "" {
@@ -258,12 +258,12 @@ func (s *Service) Key() string {
 	return key
 }
 
-// Problem makes a problem of this service, at its place in the file.
+// Problem returns a problem of this service, at its position.
 func (s *Service) Problem(sev Severity, hint, format string, args ...any) Problem {
 	return s.problem(s.Pos, sev, hint, format, args...)
 }
 
-// ProblemOf makes a problem of one of its settings.
+// ProblemOf returns a problem of one of its settings.
 func (s *Service) ProblemOf(setting string, sev Severity, hint, format string, args ...any) Problem {
 	return s.problem(s.PosOf(setting), sev, hint, format, args...)
 }

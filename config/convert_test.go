@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// model gives what of a service does not depend on where it was written.
+// model returns what of a service does not depend on where it was written.
 func model(s *Service) Service {
 	m := *s
 	m.Pos, m.Dialect, m.fields, m.written, m.comments = Pos{}, "", nil, nil, nil

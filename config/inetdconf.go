@@ -32,7 +32,8 @@ func ReadInetd(file, text string, o Options) ([]*Service, []Problem) {
 	return r.services, r.problems
 }
 
-// behind gives the last service the comments at the end of a file.
+// attachTrailing attaches the comments at the end of a file to its last
+// service.
 func attachTrailing(services []*Service, comments []string) {
 	if len(services) == 0 || comments == nil {
 		return
@@ -55,14 +56,14 @@ type inetdReader struct {
 	problems []Problem
 }
 
-// bad is why a line or a setting is skipped, and what to do.
+// A fault is why an entry or a setting is invalid, with a hint what to do.
 type fault struct {
 	text, hint string
 	value      string // the value at fault, where it is one
 	setting    string // the setting at fault, where others were read since
 }
 
-// of says which setting is at fault.
+// inSetting names the setting that is wrong.
 func (b *fault) inSetting(setting string) *fault {
 	b.setting = setting
 	return b

@@ -13,7 +13,7 @@ import (
 // This file reads the first and the third field of an inetd.conf line: where
 // the service is to be reached.
 
-// where reads the first and the third field: where the service listens.
+// listen reads the first and the third field: where the service is reached.
 func (r *inetdReader) listen(s *Service, name, protocol string) *fault {
 	proto, options, _ := strings.Cut(protocol, ",")
 	if b := bufferSizes(s, options); b != nil {
@@ -134,8 +134,8 @@ func splitHosts(list string) ([]string, *fault) {
 	return hosts, nil
 }
 
-// unixListen reads a Unix socket: its path, or FreeBSD's
-// ":user:group:mode:/path". Without the latter everybody may connect, as in
+// readUnixListen reads a Unix socket: its path, or FreeBSD's
+// ":user:group:mode:/path". With a path alone everybody may connect, as in
 // OpenBSD and Debian.
 func readUnixListen(s *Service, field string) *fault {
 	l := Listen{Network: "unix", Path: field, Mode: 0o666}
@@ -169,8 +169,8 @@ func unixPath(path string) *fault {
 	return nil
 }
 
-// muxed reads a service behind tcpmux (RFC 1078): "tcpmux/name", or
-// "tcpmux/+name" where inetd gives the positive answer.
+// readMux reads a service behind tcpmux (RFC 1078): "tcpmux/name", or
+// "tcpmux/+name" where inetd sends the positive reply.
 func readMux(s *Service, name, proto string) *fault {
 	s.Mux, s.MuxPlus = strings.CutPrefix(name, "+")
 	if s.SocketType != Stream || proto != "tcp" || s.Wait {

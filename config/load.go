@@ -24,7 +24,7 @@ type Options struct {
 	Dialect            Dialect
 	Builtins           []Builtin // the services that inetd serves itself; nil: none
 
-	// KnownUser tells whether there is such a user; it decides what
+	// KnownUser reports whether there is such a user; it decides what
 	// "user.group" means. Nil: there is none with a dot in the name.
 	KnownUser func(name string) bool
 }
@@ -84,8 +84,8 @@ func Read(file, text string, o Options) ([]*Service, []Problem) {
 	return ReadInetd(file, text, o)
 }
 
-// Tell tells the dialect of a file by the first of its lines that is not a
-// comment, or, where there is none, by its name.
+// DetectDialect returns the dialect of a file: by its first line that is not a
+// comment, or by its name where there is none.
 func DetectDialect(file, text string) Dialect {
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -121,7 +121,7 @@ func tomlTable(line string) bool {
 	return closed && !strings.Contains(body, ":")
 }
 
-// DefaultPaths gives what is read when no file is named: the first of
+// DefaultPaths returns what is read when no file is named: the first of
 // /etc/inetd.toml, /etc/inetd.conf (with /etc/inetd.d, as inetutils has it)
 // and /etc/xinetd.conf that is there.
 func DefaultPaths() []string {
@@ -139,7 +139,7 @@ func DefaultPaths() []string {
 	return []string{"/etc/inetd.conf"} // the one to name in the error
 }
 
-// filesOf gives the files that a path on the command line stands for.
+// filesOf returns the files that a path on the command line stands for.
 func filesOf(path string) (files []string, skipped []Problem, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -172,17 +172,17 @@ func filesOf(path string) (files []string, skipped []Problem, err error) {
 	return files, skipped, nil
 }
 
-// leftover knows the names that editors, dpkg and rpm give to files that are
-// not meant any more, or not yet.
+// isLeftover reports whether a file has a name that editors, dpkg or rpm give
+// to files that are not in use.
 func isLeftover(name string) bool {
 	return strings.HasPrefix(name, ".") || slices.ContainsFunc(
 		[]string{"~", ".bak", ".swp", ".dpkg-old", ".dpkg-new", ".dpkg-dist", ".dpkg-tmp", ".rpmsave", ".rpmnew", ".rpmorig", ".ucf-dist"},
 		func(suffix string) bool { return strings.HasSuffix(name, suffix) })
 }
 
-// withoutClashes drops the services that want a place which an earlier one
-// has. A service on both families leaves IPv6 to a line that names it: in
-// 4.4BSD's files tcp is IPv4, and a line with tcp6 stands beside it.
+// rejectConflicts drops services whose socket an earlier service has. A
+// service on both families leaves IPv6 to an entry that names it: in 4.4BSD's
+// files tcp is IPv4, with an entry for tcp6 beside it.
 func rejectConflicts(services []*Service) (kept []*Service, problems []Problem) {
 	splitFamilies(services)
 	taken := map[string]*Service{}
@@ -207,7 +207,7 @@ func rejectConflicts(services []*Service) (kept []*Service, problems []Problem) 
 	return kept, problems
 }
 
-// leaveFamilies narrows tcp and udp to IPv4 where another service is on IPv6
+// splitFamilies narrows tcp and udp to IPv4 where another service is on IPv6
 // alone.
 func splitFamilies(services []*Service) {
 	six := map[string]bool{}
@@ -227,12 +227,12 @@ func splitFamilies(services []*Service) {
 	}
 }
 
-// place names a socket of one family.
+// socketKey identifies a socket of one family.
 func (l Listen) socketKey(t SocketType, f Family) string {
 	return fmt.Sprint(l.Network, t, f, l.Host, " ", l.Port, l.Proto, l.Path)
 }
 
-// places names each socket of a service, one family at a time.
+// socketKeys returns the keys of a service's sockets, each family apart.
 func (s *Service) socketKeys() []string {
 	if s.Mux != "" {
 		return []string{"tcpmux " + strings.ToLower(s.Mux)}

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Severity tells whether a problem costs a service.
+// Severity reports whether a problem costs a service.
 type Severity int
 
 const (
@@ -13,7 +13,7 @@ const (
 	Error                   // the service, or the file, is skipped
 )
 
-// String gives the word for it.
+// String returns the word for it.
 func (s Severity) String() string {
 	if s == Error {
 		return "error"
@@ -32,7 +32,7 @@ type Problem struct {
 	Hint     string // what to do; may be empty
 }
 
-// String gives it in one line: `inetd.conf:12: unknown user "tsaitoh"
+// String returns it in one line: `inetd.conf:12: unknown user "tsaitoh"
 // (service echo skipped; add the user, or correct field 5)`.
 func (p Problem) String() string {
 	var b strings.Builder
@@ -57,7 +57,7 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// Errors tells whether any of the problems cost a service or a file.
+// Errors reports whether any of the problems cost a service or a file.
 func Errors(problems []Problem) bool {
 	for _, p := range problems {
 		if p.Severity == Error {

@@ -23,9 +23,8 @@ type setting struct {
 	merged bool // words is nobody else's
 }
 
-// A stanza is a service as xinetd.conf and TOML describe one, before anybody
-// has asked what its settings mean. The settings stand in the order of the
-// file; what the defaults say stands before them.
+// A stanza is a service as xinetd.conf and TOML describe it, before its
+// settings are interpreted. They stand in the order of the file.
 type stanza struct {
 	name     string
 	pos      Pos
@@ -33,10 +32,10 @@ type stanza struct {
 	comments map[string][]string
 }
 
-// merge makes one setting of all that a stanza says of an attribute, with
-// what the defaults say. It gives nil where neither says anything. Lists are
-// changed by = += and -= in turn, and = forgets what the defaults said; of
-// everything else the first counts, as in xinetd.
+// merge makes one setting of everything that a stanza and the defaults say of
+// an attribute, nil where they say nothing. Lists are changed by =, += and -=
+// in turn, and = discards what the defaults say; of all other attributes the
+// first value counts, as in xinetd.
 func (b *builder) merge(a *attribute, defaults *stanza) *setting {
 	var merged *setting
 	if a.name == "log_on_failure" { // what += adds to: a refusal always tells of whom
@@ -111,8 +110,8 @@ type builder struct {
 	problems []Problem
 }
 
-// loose is what a stanza says about where a service is to be reached, and
-// other things that mean something only together.
+// A raw has the settings that have a meaning only together (port, bind,
+// protocol, flags, ...). resolve turns them into listeners and a program.
 type raw struct {
 	types, flags map[string]bool
 	protocol     string
@@ -207,18 +206,19 @@ func (b *builder) build(defaults *stanza) *Service {
 	return b.s
 }
 
-// own tells whether the service itself says something of a setting.
+// isWritten reports whether the service itself has a setting.
 func (b *builder) isWritten(a *attribute) bool {
 	return slices.ContainsFunc(b.stanza.settings, func(s setting) bool { return s.name == a.name })
 }
 
-// overrides tells whether the service has its own word for a setting, so
-// that what the defaults say of it does not matter.
+// overrides reports whether the service replaces what the defaults say of a
+// setting.
 func (b *builder) overrides(a *attribute) bool {
 	return slices.ContainsFunc(b.stanza.settings, func(s setting) bool { return s.name == a.name && s.op == "=" })
 }
 
-// badAt gives the word that is at fault, where one is.
+// faultPos returns the position of the word that is wrong, if the fault names
+// one.
 func faultPos(bad *fault, s *setting) Pos {
 	for _, w := range s.words {
 		if bad.value != "" && w.text == bad.value {
@@ -228,7 +228,7 @@ func faultPos(bad *fault, s *setting) Pos {
 	return Pos{}
 }
 
-// set gives an attribute its values.
+// set returns an attribute its values.
 func (b *builder) set(a *attribute, s *setting) *fault {
 	n := len(s.words)
 	if n < a.min || a.max >= 0 && n > a.max {
@@ -252,7 +252,7 @@ func (b *builder) set(a *attribute, s *setting) *fault {
 	return nil
 }
 
-// texts gives the words alone.
+// texts returns the words alone.
 func texts(words []word) []string {
 	list := make([]string, len(words))
 	for i, w := range words {
@@ -282,7 +282,7 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// nearest gives the word of a list that was probably meant, or "".
+// nearest returns the word of a list that was probably meant, or "".
 func nearest(word string, known []string) string {
 	plain := strings.NewReplacer("_", "", "-", "").Replace
 	best, least := "", 3

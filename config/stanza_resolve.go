@@ -14,7 +14,7 @@ import (
 // service is: where it is reached, who serves it, and what cannot be
 // enforced.
 
-// finish makes of what was gathered a service that can be.
+// resolve turns the gathered settings into a service.
 func (b *builder) resolve() *fault {
 	for _, step := range []func() *fault{b.resolveFlags, b.resolveType, b.resolveListen, b.resolveProgram, b.resolveAccess} {
 		if bad := step(); bad != nil {
@@ -36,7 +36,7 @@ func (b *builder) resolveFlags() *fault {
 	return nil
 }
 
-// kinds settles the socket type, the protocol, and who serves.
+// resolveType sets the socket type, the protocol, and the builtin.
 func (b *builder) resolveType() *fault {
 	s, l := b.s, &b.raw
 	mux := l.types["tcpmux"] || l.types["tcpmuxplus"]
@@ -82,7 +82,7 @@ func (b *builder) resolveType() *fault {
 	return nil
 }
 
-// where makes the listeners.
+// resolveListen sets where the service is reached.
 func (b *builder) resolveListen() *fault {
 	s, l := b.s, &b.raw
 	if l.types["tcpmux"] || l.types["tcpmuxplus"] {
@@ -111,8 +111,8 @@ func (b *builder) resolveListen() *fault {
 	return nil
 }
 
-// address makes the listener of port, bind, the flags IPv4 and IPv6, and
-// v6only.
+// resolveAddress returns the listener that port, bind, v6only and the flags
+// IPv4 and IPv6 describe.
 func (b *builder) resolveAddress() (at Listen, _ *fault) {
 	s, l := b.s, &b.raw
 	at = Listen{Network: l.protocol, Host: l.bind}
@@ -158,7 +158,7 @@ func (b *builder) resolveAddress() (at Listen, _ *fault) {
 	return at, nil
 }
 
-// listeners reads the values of listen, all of which are of one socket type.
+// resolveListenList reads the values of listen. All are of one socket type.
 func (b *builder) resolveListenList() *fault {
 	for _, w := range b.raw.listen {
 		at, t, bad := b.listener(w.text)
@@ -247,7 +247,7 @@ func (b *builder) unixListener(path string) (Listen, *fault) {
 	return at, unixPath(path)
 }
 
-// program settles who serves: a program, a builtin, a redirect.
+// resolveProgram sets who serves: a program, a builtin or a redirect.
 func (b *builder) resolveProgram() *fault {
 	s, l := b.s, &b.raw
 	switch {
@@ -292,7 +292,8 @@ func (b *builder) resolveProgram() *fault {
 	return nil
 }
 
-// access settles hosts_access(5), and refuses what could not be enforced.
+// resolveAccess sets the daemon name for hosts_access(5), and rejects access
+// settings that could not be enforced.
 func (b *builder) resolveAccess() *fault {
 	s, l := b.s, &b.raw
 	on := b.dialect == Xinetd

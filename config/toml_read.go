@@ -73,7 +73,7 @@ func (r *tomlReader) syntax(err error) {
 	r.report(at, Error, "", "correct it; nothing of the file is used", text)
 }
 
-// at gives the place of a key.
+// posOf returns the position of a key.
 func (r *tomlReader) posOf(path ...string) Pos {
 	mark := r.layout.keys[joinKey(path)]
 	return Pos{r.file, max(mark.line, 1), mark.column}
@@ -155,7 +155,7 @@ func (r *tomlReader) service(table map[string]any, name string, defaults *stanza
 	}
 }
 
-// parts cuts a stanza into one for each socket type that it listens with.
+// splitByType splits a stanza into one for each socket type of its listen.
 func splitByType(st *stanza) []*stanza {
 	at := slices.IndexFunc(st.settings, func(s setting) bool { return s.name == "listen" })
 	if at < 0 || slices.ContainsFunc(st.settings, func(s setting) bool { return s.name == "socket_type" }) {
@@ -210,7 +210,7 @@ func (r *tomlReader) stanza(table map[string]any, path ...string) *stanza {
 	return st
 }
 
-// tomlValue gives the words of a value.
+// tomlValue returns the words of a value.
 func tomlValue(name string, value any) ([]string, *fault) {
 	a := attributes.find(name)
 	octal := name == "umask" || name == "socket_mode"

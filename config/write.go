@@ -16,7 +16,7 @@ type Loss struct {
 	Setting string // "only_from = 192.0.2.0/24"
 }
 
-// String gives it in one line.
+// String returns it in one line.
 func (l Loss) String() string { return l.Pos.String() + ": " + l.Service + ": " + l.Setting }
 
 // Write writes services in a dialect. What that cannot say is among the
@@ -41,10 +41,10 @@ type writer struct {
 	lost      []Loss
 }
 
-// neutral takes from a service that comes from an inetd.conf, or goes into
-// one, what is the habit of its dialect and was not written: how the daemon
-// logs, what it passes on of its environment, how it guards against loops,
-// and what becomes of clients over a limit that there is not.
+// withoutDialectDefaults returns a service without the defaults of its dialect
+// that were not written, where it goes to or comes from inetd.conf: what is
+// logged, which variables are passed on, the loop limit, and what happens to
+// clients over a limit that does not exist.
 func (w *writer) withoutDialectDefaults(s *Service) *Service {
 	if (s.Dialect == Inetd) == (w.d == Inetd) {
 		return s
@@ -70,7 +70,7 @@ func (w *writer) withoutDialectDefaults(s *Service) *Service {
 	return &n
 }
 
-// fresh gives what a service of the dialect is that says nothing.
+// defaultService returns a service of the target dialect without any settings.
 func (w *writer) defaultService(s *Service) *Service {
 	b := &builder{o: w.o, etc: w.etc, dialect: w.d, stanza: &stanza{name: s.Name}}
 	usual := b.newService()
@@ -83,7 +83,7 @@ func (w *writer) defaultService(s *Service) *Service {
 	return usual
 }
 
-// remark writes the comments that stood before a setting.
+// writeComments writes the comments that stood before a setting.
 func (w *writer) writeComments(b *strings.Builder, s *Service, name, indent string) {
 	for _, c := range s.comments[name] {
 		b.WriteString(indent + c + "\n")
@@ -91,8 +91,8 @@ func (w *writer) writeComments(b *strings.Builder, s *Service, name, indent stri
 	w.commented[name] = true
 }
 
-// rest writes the comments that nobody has written yet: of settings that the
-// dialect does not have, or takes for granted.
+// writeRemainingComments writes the comments that have not been written: of
+// settings that the dialect does not have, or has by default.
 func (w *writer) writeRemainingComments(b *strings.Builder, s *Service, indent string) {
 	for _, name := range slices.Sorted(maps.Keys(s.comments)) {
 		if !w.commented[name] && name != "~" {
@@ -140,7 +140,7 @@ func (w *writer) service(s *Service) {
 	}
 }
 
-// commented makes a comment of a text.
+// commentOut returns a text as a comment.
 func commentOut(text string) string {
 	var b strings.Builder
 	for line := range strings.Lines(text) {
@@ -149,9 +149,9 @@ func commentOut(text string) string {
 	return b.String()
 }
 
-// compare notes the settings that are others than they were. What was not
-// written but is a habit of the old dialect counts where somebody could come
-// in, or too much, because of it.
+// compare notes the settings that differ from what they were. A default of the
+// old dialect that was not written counts only where it restricts access or
+// resources.
 func (w *writer) compare(s, again *Service) {
 	for i := range attributes {
 		a := &attributes[i]
@@ -191,8 +191,8 @@ type item struct {
 	values []string
 }
 
-// items gives the settings of a service that differ from what its dialect
-// takes for granted.
+// items returns the settings of a service that differ from the target
+// dialect's defaults.
 func (w *writer) items(s *Service) []item {
 	usual := w.defaultService(s)
 	var list []item
@@ -219,7 +219,7 @@ func (w *writer) items(s *Service) []item {
 	return list
 }
 
-// flagsOf gives the flags of a service.
+// flagsOf returns the flags of a service.
 func (s *Service) flagsOf(d Dialect) []string {
 	var flags []string
 	for _, f := range []struct {
@@ -236,7 +236,7 @@ func (s *Service) flagsOf(d Dialect) []string {
 	return flags
 }
 
-// listenText gives a listener as listen has it in TOML.
+// listenText returns a listener as TOML's listen has it.
 func listenText(l Listen) string {
 	host := l.Host
 	switch l.Network {

@@ -32,13 +32,13 @@ func (w *writer) inetd(s *Service) string {
 	return b.String()
 }
 
-// together tells whether two places can stand in one address list.
+// sameAddressList reports whether two listeners can share an address list.
 func sameAddressList(a, b Listen) bool {
 	return a.Network == b.Network && a.Port == b.Port && a.Host != "" && b.Host != "" && (a.Network == "tcp" || a.Network == "udp") &&
 		(a.Family == b.Family || literal(a.Host) && literal(b.Host))
 }
 
-// inetdPlace gives the first and the third field.
+// inetdAddress returns the first and the third field.
 func (w *writer) inetdAddress(s *Service, places []Listen) (where, protocol string) {
 	l := places[0]
 	switch l.Network {

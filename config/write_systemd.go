@@ -153,8 +153,8 @@ func unitAddress(l Listen) string {
 var limitWords = map[string]string{"as": "AS", "core": "CORE", "cpu": "CPU", "data": "DATA", "files": "NOFILE", "fsize": "FSIZE",
 	"memlock": "MEMLOCK", "nproc": "NPROC", "rss": "RSS", "stack": "STACK"}
 
-// service writes the unit that the socket starts. Where each connection makes
-// an instance of it, one that ends with an error is nothing to be kept.
+// service writes the unit that the socket unit starts. An instance for one
+// connection that fails is not kept.
 func (u *unitWriter) service(accept bool) string {
 	s := u.s
 	what, forgiven := "Program", ""
@@ -184,7 +184,7 @@ func (u *unitWriter) service(accept bool) string {
 	return u.b.String()
 }
 
-// world writes what the program finds.
+// execSettings writes the process attributes of the program.
 func (u *unitWriter) execSettings() {
 	s := u.s
 	u.optional("User", s.User)
@@ -216,8 +216,8 @@ func (u *unitWriter) execSettings() {
 	u.addresses()
 }
 
-// addresses writes only_from and no_access, which systemd enforces by
-// dropping packets. There, what is allowed wins over what is denied.
+// addresses writes only_from and no_access, which systemd enforces by dropping
+// packets. There, what is allowed wins over what is denied.
 func (u *unitWriter) addresses() {
 	s := u.s
 	if s.OnlyFrom == nil && s.NoAccess == nil {
@@ -271,7 +271,7 @@ func unitQuoted(text string) string {
 	return `"` + strings.NewReplacer(`%`, `%%`, `\`, `\\`, `"`, `\"`).Replace(text) + `"`
 }
 
-// losses notes what has no word in a unit.
+// reportLosses notes the settings that a unit has no equivalent of.
 func (u *unitWriter) reportLosses(accept bool) {
 	s := u.s
 	told := map[string]bool{"user": true, "group": true, "server": true, "server_args": true, "umask": true, "nice": true, "env": true,

@@ -44,7 +44,7 @@ func (w *writer) toml(s *Service) string {
 	return b.String()
 }
 
-// tomlPlaces writes where a service is to be reached.
+// tomlListen writes where a service is reached.
 func (w *writer) tomlListen(s *Service, line func(string, attrKind, ...string)) {
 	usual := Stream
 	for _, l := range s.Listen {
@@ -84,7 +84,7 @@ func (w *writer) tomlListen(s *Service, line func(string, attrKind, ...string)) 
 	}
 }
 
-// key gives the name of a service's table, which no other has.
+// key returns the name of a service's table. No other service has it.
 func (w *writer) key(s *Service) string {
 	if w.keys == nil {
 		w.keys = map[string]bool{}
@@ -127,7 +127,7 @@ func tomlText(k attrKind, values []string) string {
 	return tomlString(values[0])
 }
 
-// plainNumber tells whether a text is a number as TOML writes it.
+// plainNumber reports whether a text is a number as TOML writes it.
 func plainNumber(text string) bool {
 	n, err := strconv.ParseInt(text, 10, 64)
 	return err == nil && strconv.FormatInt(n, 10) == text

@@ -75,7 +75,7 @@ func literal(host string) bool {
 	return err == nil
 }
 
-// listed gives the port that /etc/services has for a service, 0 for none.
+// listed returns the port that /etc/services has for a service, 0 for none.
 func (w *writer) listed(s *Service, l Listen) int {
 	if _, err := strconv.Atoi(s.Name); err == nil {
 		return 0

@@ -25,7 +25,7 @@ func ReadXinetd(file, text string, o Options) ([]*Service, []Problem) {
 	return services, r.problems
 }
 
-// keepComments gives the first service the comments of the defaults, and the
+// keepComments returns the first service the comments of the defaults, and the
 // last one those at the end, and what was disabled: a conversion is to have
 // them.
 func (r *xinetdReader) keepComments(services []*Service) {
@@ -94,7 +94,7 @@ type xinetdFile struct {
 
 func (f *xinetdFile) place() Pos { return Pos{File: f.name, Line: f.number} }
 
-// next gives the words of the next line that has any.
+// next returns the words of the next line that has any.
 func (f *xinetdFile) next() ([]word, bool) {
 	for f.number < len(f.lines) {
 		line := strings.TrimSpace(f.lines[f.number])
@@ -232,9 +232,9 @@ func (f *xinetdFile) stanza(name string, brace bool) {
 	f.r.add(st, off, closed, wrong)
 }
 
-// disabled tells whether the entry that begins here says disable = yes.
-// Nobody looks at the rest of it then: packages leave such entries for
-// programs that are not there.
+// disabled reports whether the entry that begins here has disable = yes. The
+// rest of such an entry is not interpreted: packages leave them for programs
+// that are not installed.
 func (f *xinetdFile) disabled() bool {
 	here, kept := f.number, f.comments
 	defer func() { f.number, f.comments = here, kept }()
@@ -251,7 +251,7 @@ func (f *xinetdFile) disabled() bool {
 	}
 }
 
-// header tells whether a line begins an entry.
+// isHeader reports whether a line begins an entry.
 func isHeader(words []word) bool {
 	switch strings.ToLower(words[0].text) {
 	case "defaults":
@@ -283,7 +283,7 @@ func (r *xinetdReader) add(st *stanza, off, closed bool, wrong *Problem) {
 	}
 }
 
-// isNo knows "disable = no".
+// isDisableNo reports whether a setting is "disable = no".
 func isDisableNo(s setting) bool {
 	if s.name != "disable" || len(s.words) != 1 {
 		return false
@@ -321,7 +321,7 @@ func (r *xinetdReader) takeLists(st *stanza) {
 	})
 }
 
-// joined gives the list of enabled ids with more of them.
+// joined returns the list of enabled ids with more of them.
 func (r *xinetdReader) joined(more []word) *[]word {
 	list := slices.Clone(more)
 	if r.enabled != nil {
@@ -369,7 +369,7 @@ func settingOf(words []word) setting {
 	return s
 }
 
-// canonical gives the name that a setting has in the table.
+// canonical returns the name that a setting has in the table.
 func canonical(name string) string {
 	name = strings.ToLower(name)
 	if other := synonyms[name]; other != "" {
@@ -378,8 +378,8 @@ func canonical(name string) string {
 	return name
 }
 
-// beside gives the path of what a file names: relative ones begin where that
-// is.
+// resolvePath returns the path of a file that the current one names: relative
+// paths begin in its directory.
 func (f *xinetdFile) resolvePath(path string) string {
 	if filepath.IsAbs(path) {
 		return path
@@ -467,7 +467,7 @@ func (r *xinetdReader) services() []*Service {
 	return services
 }
 
-// between tells whether a place is inside a stanza.
+// between reports whether a place is inside a stanza.
 func between(at Pos, st *stanza) bool {
 	last := st.pos.Line
 	for _, s := range st.settings {
@@ -476,7 +476,7 @@ func between(at Pos, st *stanza) bool {
 	return at.File == st.pos.File && at.Line >= st.pos.Line && at.Line <= last
 }
 
-// switchedOff tells whether the defaults switch a service off.
+// switchedOff reports whether the defaults switch a service off.
 func (r *xinetdReader) switchedOff(id string) bool {
 	is := func(w word) bool { return strings.EqualFold(w.text, id) }
 	return r.enabled != nil && !slices.ContainsFunc(*r.enabled, is) || slices.ContainsFunc(r.disabled, is)

@@ -100,7 +100,7 @@ func accept4(fd int, peer *unix.RawSockaddrAny) (int, unix.Errno) {
 	}
 }
 
-// endAcceptLocked gives the listener back: the next client is another
+// endAcceptLocked returns the listener back: the next client is another
 // worker's, while this one forks. Where nobody was accepted, the reservation
 // is cancelled.
 func (s *Server) endAcceptLocked(t ticket, errno unix.Errno) {

@@ -260,7 +260,7 @@ func (b *binding) open() {
 	}
 }
 
-// installBindingsLocked gives the opened sockets to their listeners, and
+// installBindingsLocked returns the opened sockets to their listeners, and
 // schedules the next try for the others. It returns the failures that have
 // not been reported.
 func (s *Server) installBindingsLocked(bindings []binding) (failed []binding) {
@@ -295,7 +295,7 @@ func (s *Server) installBindingsLocked(bindings []binding) (failed []binding) {
 	return failed
 }
 
-// installLocked gives a socket to its listener, and that to the clients, or
+// installLocked returns a socket to its listener, and that to the clients, or
 // to a program that has it still.
 func (s *Server) installLocked(b binding) {
 	l := b.l
@@ -328,7 +328,7 @@ func (s *Server) installLocked(b binding) {
 	s.setStateLocked(l, stateListening)
 }
 
-// discardLocked gives up a listener, and its service with the last one.
+// discardLocked returns up a listener, and its service with the last one.
 func (s *Server) discardLocked(l *listener) {
 	s.setStateLocked(l, stateClosed)
 	svc := l.svc

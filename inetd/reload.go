@@ -182,7 +182,7 @@ func (s *Server) assignLocked(defs []*service.Definition, keep bool) map[string]
 	return next
 }
 
-// claimListenersLocked gives each service the listeners of its addresses, in
+// claimListenersLocked returns each service the listeners of its addresses, in
 // the order of the configuration, and closes those that nobody claims. A
 // service that keeps its old definition keeps its listeners before all
 // others. It returns the addresses that two services want.

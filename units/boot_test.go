@@ -178,7 +178,7 @@ func lacking(t *testing.T, what string) {
 	t.Skipf("%s is missing", what)
 }
 
-// debs gives the files of Debian packages that .ci/test has fetched.
+// debs returns the files of Debian packages that .ci/test has fetched.
 func debs(t *testing.T, names ...string) (files []string) {
 	t.Helper()
 	dir := os.Getenv("GOINETD_TEST_SERVERS")

@@ -61,7 +61,7 @@ func convert(args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// printed gives units one after the other, each with its name above.
+// printed returns units one after the other, each with its name above.
 func printed(units []config.Unit) string {
 	var b strings.Builder
 	for i, u := range units {

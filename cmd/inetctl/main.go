@@ -60,7 +60,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return exitErrors
 }
 
-// flags gives the flags that all verbs have.
+// flags returns the flags that all verbs have.
 func flags(verb string, stderr io.Writer) (*flag.FlagSet, *string) {
 	f := flag.NewFlagSet(verb, flag.ContinueOnError)
 	f.SetOutput(stderr)
@@ -82,7 +82,7 @@ func parse(f *flag.FlagSet, args []string) (files []string, err error) {
 	}
 }
 
-// options gives those that the configuration is read with: as the daemon
+// options returns those that the configuration is read with: as the daemon
 // does without any of its own.
 func options(dialect string) (config.Options, error) {
 	d := config.Dialect(strings.ToLower(dialect))
@@ -126,7 +126,7 @@ func load(f *flag.FlagSet, args []string, dialect *string) (c configuration, err
 	return c, err
 }
 
-// stop ends a verb for an error.
+// fatal reports an error that ends a verb, and returns the exit status.
 func fatal(verb string, err error, stderr io.Writer) int {
 	if errors.Is(err, flag.ErrHelp) {
 		return exitOK

@@ -14,14 +14,16 @@ import (
 // has said over a pipe that it serves, and ends with its verdict: whoever
 // started inetd knows then whether it runs.
 
-// parentVariable tells the copy that it is one: the descriptor of the pipe.
+// readyFDVariable is the environment variable that tells the copy that it is
+// one: the descriptor of the pipe.
 const readyFDVariable = "GOINETD_READY_FD"
 
-// A parent is the pipe to the process in the foreground.
+// A launcher is the process in the foreground that started the daemon, at the
+// other end of a pipe.
 type launcher struct{ pipe *os.File }
 
-// intoBackground starts the copy and waits for its word. It gives the exit
-// status.
+// daemonize starts the copy and waits until it serves or ends. It returns the
+// exit status.
 func daemonize() int {
 	self, err := os.Executable()
 	if err != nil {
@@ -56,7 +58,8 @@ func daemonize() int {
 	return state.ExitCode()
 }
 
-// handedOver gives the number of sockets that systemd opened for us.
+// inheritedCount returns the number of sockets that the service manager passed
+// to us (LISTEN_FDS).
 func inheritedCount() int {
 	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		return 0
@@ -65,8 +68,8 @@ func inheritedCount() int {
 	return max(0, n)
 }
 
-// takeParent finds out whether this is the copy in the background; nil means
-// that it is not. Sockets that were handed to the parent are the copy's.
+// findLauncher returns the launcher if this is the copy in the background,
+// else nil. Sockets that were passed to the launcher are the copy's.
 func findLauncher() *launcher {
 	fd, err := strconv.Atoi(os.Getenv(readyFDVariable))
 	os.Unsetenv(readyFDVariable)

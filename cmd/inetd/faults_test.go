@@ -142,7 +142,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	}
 }
 
-// cpu gives the time that the daemon has used, in milliseconds.
+// cpu returns the time that the daemon has used, in milliseconds.
 func (d *daemonProcess) cpu() int {
 	d.t.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.pid()))

@@ -87,7 +87,7 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// reachable tells whether any user can get to what is in a folder.
+// reachable reports whether any user can get to what is in a folder.
 func reachable(dir string) bool {
 	for ; ; dir = filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err != nil || info.Mode()&1 == 0 {
@@ -171,7 +171,7 @@ func script(t *testing.T, text string) string {
 	return write(t, filepath.Join(folder(t), "script"), "#!/bin/sh\n"+text+"\n", 0o755)
 }
 
-// port gives a port that is free for TCP and UDP on every address. It is below
+// port returns a port that is free for TCP and UDP on every address. It is below
 // those that the kernel gives to clients, any of which may take one between
 // here and its use. Nobody else who asks here gets it while this process runs,
 // be it in another process.
@@ -196,7 +196,7 @@ func port(t *testing.T) int {
 	return 0
 }
 
-// lonely gives the number of a user that has no processes and is no other
+// lonely returns the number of a user that has no processes and is no other
 // test's: RLIMIT_NPROC counts the processes of a user on the whole machine.
 func lonely(t *testing.T) string {
 	t.Helper()
@@ -385,7 +385,7 @@ func (d *daemonProcess) find(pattern string, count int) [][]string {
 
 func tail(log string) string { return log[max(0, len(log)-5000):] }
 
-// reload gives the daemon another configuration and waits until it has it.
+// reload returns the daemon another configuration and waits until it has it.
 func (d *daemonProcess) reload(conf string) {
 	d.t.Helper()
 	write(d.t, d.conf, conf, 0o644)
@@ -416,10 +416,10 @@ func (d *daemonProcess) stop() {
 	}
 }
 
-// pid gives the daemon's own pid.
+// pid returns the daemon's own pid.
 func (d *daemonProcess) pid() int { return d.cmd.Process.Pid }
 
-// count gives how many entries a folder of /proc/PID has.
+// count returns how many entries a folder of /proc/PID has.
 func (d *daemonProcess) count(what string) int {
 	d.t.Helper()
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/%s", d.pid(), what))
@@ -503,7 +503,7 @@ func output(name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// niceness gives the nice value of a program that adds to the daemon's own,
+// niceness returns the nice value of a program that adds to the daemon's own,
 // which is the test's.
 func niceness(t *testing.T, add int) int {
 	t.Helper()

@@ -10,10 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// slim gives back what reading a configuration took and serving does not
-// need: the heap that it left, and the pages of our program's file that it
-// used. The kernel has those in its page cache, and maps them again if they
-// are used again.
+// releaseMemory returns memory that only reading a configuration needs: the
+// free heap, and the pages of the program's file, which the kernel maps again
+// from its page cache when they are used (MADV_DONTNEED, madvise(2)).
 func releaseMemory() {
 	debug.FreeOSMemory()
 	maps, err := os.Open("/proc/self/smaps")

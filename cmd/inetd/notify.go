@@ -30,12 +30,12 @@ type notifier struct {
 	storeSize int             // for so many
 }
 
-// storeRoom is the FileDescriptorStoreMax= of our units, for a systemd that
-// does not tell (before 254; $FDSTORE of systemd.exec(5)).
+// defaultStoreSize is the FileDescriptorStoreMax= of our units, for a systemd
+// that does not set $FDSTORE (before 254; systemd.exec(5)).
 const defaultStoreSize = 512
 
-// A message is a state to tell, with a copy of a socket for the manager to
-// keep; -1: with none.
+// A message is a state, with a descriptor for the service manager to store;
+// -1: none.
 type message struct {
 	state string
 	fd    int
@@ -59,7 +59,8 @@ func newNotifier() *notifier {
 	return m
 }
 
-// orNil is for those who know a manager as an interface.
+// iface returns the notifier as an interface, which is nil where the notifier
+// is.
 func (m *notifier) iface() inetd.Notifier {
 	if m == nil {
 		return nil
@@ -79,8 +80,8 @@ func (m *notifier) enqueue(one message) {
 	m.mu.Unlock()
 }
 
-// carry sends what waits, in order. The library that we take the watchdog's
-// time from cannot send descriptors.
+// run sends the messages in order. The library that reads the watchdog's
+// interval cannot send descriptors.
 func (m *notifier) run() {
 	m.mu.Lock()
 	for {
@@ -107,7 +108,7 @@ func (m *notifier) run() {
 	}
 }
 
-// flush waits until all is said, or a second has passed.
+// flush waits until every message is sent, or a second has passed.
 func (m *notifier) flush() {
 	if m == nil {
 		return
@@ -127,19 +128,19 @@ func (m *notifier) flush() {
 	}
 }
 
-// Status says how we are, for systemctl status.
+// Status sets the text that systemctl status shows.
 func (m *notifier) Status(text string) { m.send("STATUS=" + text) }
 
-// reloading begins what READY=1 ends. systemd tells by the time which of
-// several reloads that is (Type=notify-reload).
+// reloading announces a reload, which READY=1 ends. The time tells systemd
+// which of several reloads that is (Type=notify-reload).
 func (m *notifier) reloading() {
 	var now unix.Timespec
 	unix.ClockGettime(unix.CLOCK_MONOTONIC, &now)
 	m.send(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000))
 }
 
-// Keep has the manager keep a copy of a socket and hand it to the next
-// process of the service, as long as there is room.
+// Store has the service manager store a copy of a socket, to be passed to the
+// next process of the unit, as long as there is room.
 func (m *notifier) Store(fd int, name string) bool {
 	m.mu.Lock()
 	has, full := m.stored[name], len(m.stored) >= m.storeSize
@@ -156,14 +157,14 @@ func (m *notifier) Store(fd int, name string) bool {
 	return true
 }
 
-// Has tells of a copy that the process before us had it keep.
+// AddStored notes a copy that the process before us had stored.
 func (m *notifier) AddStored(name string) {
 	m.mu.Lock()
 	m.stored[name] = true
 	m.mu.Unlock()
 }
 
-// Forget has it close the copy.
+// Unstore has a copy closed.
 func (m *notifier) Unstore(name string) {
 	m.mu.Lock()
 	delete(m.stored, name)
@@ -171,8 +172,8 @@ func (m *notifier) Unstore(name string) {
 	m.send("FDSTOREREMOVE=1\nFDNAME=" + name)
 }
 
-// watch tells the manager that we are alive, as often as it wants to hear it,
-// as long as clients are served.
+// startWatchdog sends WATCHDOG=1 twice in each of the watchdog's intervals, as
+// long as a worker is free to serve clients.
 func (m *notifier) startWatchdog(server *inetd.Server, log *syslog.Logger) {
 	limit, err := sddaemon.SdWatchdogEnabled(false)
 	if m == nil || err != nil || limit == 0 {

@@ -122,7 +122,7 @@ func TestReloadKeepsQueue(t *testing.T) {
 	}
 }
 
-// socketInode gives the inode of the listening socket of a port.
+// socketInode returns the inode of the listening socket of a port.
 func (d *daemonProcess) socketInode(port int) string {
 	d.t.Helper()
 	table, err := os.ReadFile("/proc/net/tcp")

@@ -75,7 +75,7 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// switches gives how often the daemon's threads have gone to sleep.
+// switches returns how often the daemon's threads have gone to sleep.
 func (d *daemonProcess) switches() (n int) {
 	d.t.Helper()
 	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", d.pid()))

@@ -157,7 +157,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// elsewhen gives access times that do not hold now, nor soon.
+// elsewhen returns access times that do not hold now, nor soon.
 func elsewhen() string {
 	hour := (time.Now().Hour() + 6) % 24
 	return fmt.Sprintf("%d:00-%d:30", hour, hour)

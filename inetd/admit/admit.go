@@ -13,8 +13,8 @@ import (
 	"goinetd/config"
 )
 
-// Limits are those of one service; 0 is no limit, and less than 0 lets nobody
-// in.
+// Limits are those of one service; 0 is no limit, and less than 0 admits
+// nobody.
 type Limits struct {
 	Instances          int  // at once
 	Queue              bool // clients over Instances wait, and are not refused
@@ -25,8 +25,8 @@ type Limits struct {
 	CPSPerSource       config.Rate
 }
 
-// A Reason is why a client was refused, in xinetd's words for the log where
-// it has any. The empty one is none.
+// A Reason is why a client was refused, in xinetd's words for the log where it
+// has any. The empty one means that it was not.
 type Reason string
 
 // The reasons of a Gate.
@@ -42,7 +42,7 @@ const (
 // Window is what the rates are counted over.
 const Window = time.Minute
 
-// A Verdict is what a Gate says of one more start.
+// A Verdict is a Gate's decision about one more start.
 type Verdict int
 
 const (
@@ -56,9 +56,8 @@ const (
 // than we have memory.
 const maxSources = 1 << 16
 
-// A Gate counts the starts of one service. The zero value has counted
-// nothing. It is not safe for concurrent use: the service that owns it
-// locks.
+// A Gate counts the starts of one service. The zero value has counted none. It
+// is not safe for concurrent use: whoever owns it locks.
 type Gate struct {
 	running  int
 	reserved int                // places that are neither entered nor cancelled
@@ -88,7 +87,7 @@ type meter struct {
 	paused time.Duration // until when; of a client's meter
 }
 
-// over counts a start, and tells whether it is one too many.
+// over counts a start, and reports whether it exceeds the rate.
 func (m *meter) over(r config.Rate, now time.Duration) bool {
 	passed := now - m.since
 	if m.n == 0 || passed >= time.Duration(r.Max)*time.Second {
@@ -101,18 +100,16 @@ func (m *meter) over(r config.Rate, now time.Duration) bool {
 
 type meters map[netip.Addr]meter
 
-// Running gives the number of those let in and not released.
+// Running returns the number of those let in and not released.
 func (g *Gate) Running() int { return g.running }
 
-// Starts gives the number let in during the window that is open.
+// Starts returns the number let in during the window that is open.
 func (g *Gate) Starts() int { return g.starts }
 
-// Reserve keeps a place for one more start, before its client is accepted, if
-// the service as a whole has room for it. Every Yes wants an Enter that says
-// yes, or a Cancel.
-//
-// The window opens with a start and, as in every inetd, closes only when the
-// limit is reached later than a minute after.
+// Reserve reserves a slot for one more start, before its client is accepted,
+// if the service as a whole has room for it. Every Granted wants a successful
+// Enter, or a Cancel. The window opens with a start and, as in every inetd,
+// closes only when the limit is reached later than a minute after.
 func (g *Gate) Reserve(l Limits, now time.Duration) Verdict {
 	if l.Queue && l.Instances != 0 && g.running+g.reserved >= l.Instances {
 		return Full
@@ -133,9 +130,10 @@ func (g *Gate) Reserve(l Limits, now time.Duration) Verdict {
 // Cancel takes back a Reserve.
 func (g *Gate) Cancel() { g.reserved-- }
 
-// Enter lets the client in that a place was reserved for, or says why not;
-// the place is then to be cancelled. Every yes wants a Leave. An invalid
-// address (a Unix socket, a wait service) has no share to use up.
+// Enter turns a reservation into a slot for a client, or returns why not; the
+// reservation is then to be cancelled. Every success wants a Leave. Clients
+// without a valid address (a Unix socket, a wait service) have no per-source
+// limits.
 func (g *Gate) Enter(l Limits, now time.Duration, from netip.Addr) Reason {
 	if l.CPSPerSource != (config.Rate{}) && from.IsValid() {
 		if reason := g.meterSource(l.CPSPerSource, now, from); reason != "" {
@@ -170,8 +168,8 @@ func (g *Gate) Enter(l Limits, now time.Duration, from netip.Addr) Reason {
 	return ""
 }
 
-// Adopt counts somebody as running who was let in before there was this Gate.
-// It wants a Leave.
+// Adopt counts a client that was admitted before there was this Gate. It wants
+// a Leave.
 func (g *Gate) Adopt(from netip.Addr) {
 	if from.IsValid() {
 		if g.clients == nil {
@@ -192,12 +190,12 @@ func (g *Gate) Leave(from netip.Addr) {
 	}
 }
 
-// Forgive forgets the starts, so that a service that was resting begins
-// anew. What runs goes on being counted.
+// ResetRates forgets the starts, so that a service that was suspended begins
+// anew. Running clients are still counted.
 func (g *Gate) ResetRates() { g.starts, g.cps = 0, meter{} }
 
-// meterSource counts a start of one client. Who comes too often is kept out
-// for the pause, and nobody else is.
+// meterSource counts a start of one client. A client that exceeds the rate is
+// refused until the pause is over; others are not affected.
 func (g *Gate) meterSource(r config.Rate, now time.Duration, from netip.Addr) Reason {
 	m, known := g.sources[from]
 	if m.paused > now {
@@ -221,8 +219,8 @@ func (g *Gate) meterSource(r config.Rate, now time.Duration, from netip.Addr) Re
 	return reason
 }
 
-// forgetMeters makes room: the windows that are over, and if that is not
-// enough, any quarter of those that are not kept out.
+// evictMeters makes room in the table: windows that have ended, and if that is
+// not enough, any quarter of the clients that are not paused.
 func (g *Gate) evictMeters(r config.Rate, now time.Duration) {
 	for a, m := range g.sources {
 		if m.paused <= now && now-m.since > time.Duration(r.Max)*time.Second {
@@ -262,8 +260,8 @@ func (g *Gate) rate(limit int, now time.Duration, from netip.Addr) bool {
 	return true
 }
 
-// forget makes room in the table of rates: the windows that are over, and if
-// that is not enough, any quarter of it.
+// evictRates makes room in the table: windows that have ended, and if that is
+// not enough, any quarter of it.
 func (g *Gate) evictRates(now time.Duration) {
 	for a, r := range g.rates {
 		if now-r.since > Window {

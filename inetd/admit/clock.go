@@ -6,7 +6,8 @@ import (
 	"goinetd/config"
 )
 
-// Open tells whether a moment is in the access times. None means always.
+// InTimes reports whether a moment is within the access times. No times mean
+// always.
 func InTimes(spans []config.Span, now time.Time) bool {
 	if len(spans) == 0 {
 		return true

@@ -23,7 +23,7 @@ const lookupLimit = 10 * time.Second
 // maxNames is how many names of one address are looked at.
 const maxNames = 8
 
-// LookUp asks the name services for the names of an address. It can take
+// LookupHost asks the name services for the names of an address. It can take
 // seconds.
 func LookupHost(a netip.Addr) *Host {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupLimit)

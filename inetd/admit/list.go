@@ -9,9 +9,9 @@ import (
 	"goinetd/config"
 )
 
-// A List is an address list made ready to be asked. One question costs a
-// look into one table for each length of prefix that the list has, however
-// long the list is. It does not change.
+// A List is an address list prepared for look-ups. A look-up costs one map
+// access for each length of prefix in the list, however long the list is. It
+// does not change.
 type List struct {
 	four, six []level // the longest prefixes first
 	names     []rule
@@ -28,10 +28,10 @@ type rule struct {
 	at   string
 }
 
-// NewList makes a list. IPv6 prefixes that take in ::ffff:0:0/96, such as
-// ::/0, hold for IPv4 clients too: to xinetd they are IPv6 clients, and that
-// is what such lists were written for. For a service on IPv4 alone they do
-// not, as in xinetd.
+// NewList returns a list. IPv6 prefixes that contain ::ffff:0:0/96, such as
+// ::/0, also match IPv4 clients: to xinetd those are IPv6 clients, and such
+// lists were written for it. For a service on IPv4 alone they do not, as in
+// xinetd.
 func NewList(sources []config.Source, ipv4only bool) *List {
 	l := &List{}
 	for _, s := range sources {
@@ -119,13 +119,13 @@ func NewAccess(s *config.Service, list func([]config.Source) *List) Access {
 	return a
 }
 
-// Named tells whether lists have names of hosts, so that a client's may have
-// to be looked up.
+// HasNames reports whether a list contains host names, so that a client's may
+// have to be looked up.
 func (a *Access) HasNames() bool {
 	return a.OnlyFrom != nil && a.OnlyFrom.names != nil || a.NoAccess != nil && a.NoAccess.names != nil
 }
 
-// An Answer is what rules say of a client.
+// A Result is what address lists say of a client.
 type Result struct {
 	Refused  bool
 	NeedName bool   // it depends on the client's name

@@ -115,7 +115,7 @@ func (t trial) command(tool string) string {
 	return fmt.Sprintf("cd %s && %s -d %s %s 2>&1; echo ====", t.dir, tool, daemon, client)
 }
 
-// ours gives our answer, in tcpdmatch's words.
+// ours returns our answer, in tcpdmatch's words.
 func (t trial) ours() string {
 	r := &Request{Daemon: t.daemon, Host: &Hostname{}, User: &t.user}
 	if t.server != "" {

@@ -34,7 +34,7 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// readsFiles tells whether a word names a file of patterns.
+// readsFiles reports whether a word names a file of patterns.
 func readsFiles(text string) bool {
 	for _, w := range words(strings.ReplaceAll(text, ":", " ")) {
 		if w[0] == '/' || strings.Contains(w, "@/") {

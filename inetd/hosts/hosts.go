@@ -30,7 +30,7 @@ type Request struct {
 	User           *string   // by RFC 1413; nil: not asked; empty: unknown
 }
 
-// A Name is what name services say of the client's address.
+// A Hostname is what name services say of the client's address.
 type Hostname struct {
 	Host     string // empty: it has none
 	Paranoid bool   // the name does not lead back to the address
@@ -48,25 +48,25 @@ type Verdict struct {
 
 func (v *Verdict) incomplete() bool { return v.NeedName || v.NeedUser }
 
-// Tables are the two files. They are read when they have changed.
+// Files are hosts.allow and hosts.deny. They are read again when they change.
 type Files struct {
 	allow, deny file
 }
 
-// New gives the tables of two files, either of which may be missing.
+// New returns the rules of two files, either of which may be missing.
 func New(allow, deny string) *Files {
 	return &Files{allow: file{path: allow}, deny: file{path: deny}}
 }
 
-// Empty tells whether neither file has a rule, so that everybody may come in.
+// Empty reports whether neither file has a rule, so that everybody may come in.
 func (t *Files) Empty() bool {
 	allow, err1 := t.allow.current()
 	deny, err2 := t.deny.current()
 	return err1 == nil && err2 == nil && len(allow.list) == 0 && len(deny.list) == 0
 }
 
-// Check decides: by the first rule of hosts.allow that matches, else by the
-// first of hosts.deny; a client that neither has may come in.
+// Check decides by the first rule of hosts.allow that matches, else by the
+// first of hosts.deny. A client that neither file matches is admitted.
 func (t *Files) Check(r *Request) Verdict {
 	for _, one := range []*file{&t.allow, &t.deny} {
 		rules, err := one.current()
@@ -92,13 +92,13 @@ func (t *Files) Check(r *Request) Verdict {
 	return Verdict{}
 }
 
-// Present tells whether there is a hosts.deny.
+// Exists reports whether a file exists.
 func Exists(deny string) bool {
 	_, err := os.Stat(deny)
 	return err == nil
 }
 
-// A table is one file.
+// A file is one of the two.
 type file struct {
 	path string
 	now  atomic.Pointer[rules]
@@ -120,7 +120,7 @@ type identity struct {
 	missing          bool
 }
 
-// current gives the rules, after reading them anew if they have changed.
+// current returns the rules, read again if the file has changed.
 func (t *file) current() (*rules, error) {
 	id, err := identify(t.path)
 	if err != nil {

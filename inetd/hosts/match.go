@@ -112,7 +112,7 @@ func (m *matcher) peer() *endpoint {
 	return e
 }
 
-// name gives the name of an end, or notes that it has to be looked up.
+// name returns the name of an end, or notes that it has to be looked up.
 func (m *matcher) name(e *endpoint) (string, bool) {
 	if !e.known {
 		m.verdict.NeedName = true
@@ -159,7 +159,7 @@ func (m *matcher) host(word string, e *endpoint) bool {
 	return ok && text(word, name)
 }
 
-// byAddress tells whether a pattern can match addresses alone, so that it
+// byAddress reports whether a pattern can match addresses alone, so that it
 // takes no name to say no.
 func byAddress(word string) bool {
 	if word[0] == '[' || strings.Contains(word, ":") {
@@ -214,7 +214,7 @@ const (
 	maxDepth = 4
 )
 
-// file matches the patterns of a file.
+// patternFile matches the patterns of a file.
 func (m *matcher) patternFile(path string, e *endpoint) bool {
 	if m.depth >= maxDepth {
 		return false

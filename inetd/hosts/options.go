@@ -25,7 +25,7 @@ type Actions struct {
 	KeepAlive bool
 }
 
-// Any tells whether there is anything to do.
+// Any reports whether there is anything to do.
 func (a *Actions) Any() bool {
 	return a.Severity != "" || a.Spawn != nil || a.Twist != "" || a.Env != nil || a.Banner != "" || a.User != "" || a.Group != "" ||
 		a.Nice != 0 || a.Umask != nil || a.Linger != nil || a.KeepAlive
@@ -187,14 +187,14 @@ func (x *expansion) decide(allow bool) {
 	}
 }
 
-// askUser sees to it that the client's user is known.
+// needUser notes that the client's user is needed.
 func (x *expansion) needUser() {
 	if x != nil && x.m.r.User == nil {
 		x.m.verdict.NeedUser = true
 	}
 }
 
-// harmless are the characters that a shell does nothing with. Others are
+// shellSafe are the characters that have no meaning to a shell. Others are
 // replaced by underscores.
 const shellSafe = "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -266,7 +266,7 @@ func (x *expansion) value(letter byte) string {
 	return ""
 }
 
-// best gives the name of an end, or its address where it has none.
+// best returns the name of an end, or its address where it has none.
 func (x *expansion) best(e *endpoint) string {
 	name, ok := x.m.name(e)
 	if !ok || name == unknown || name == paranoid {

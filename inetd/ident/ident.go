@@ -41,7 +41,7 @@ type Reply struct {
 	User   string // as the server says; it may say anything
 }
 
-// String gives the reply as the server wrote it, but for blanks.
+// String returns the reply as the server wrote it, but for blanks.
 func (r Reply) String() string { return r.System + " :" + r.User }
 
 // Ask asks the client's host who has the connection from client to server,

@@ -15,14 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Holder is a process that has something.
+// An Owner is a process that has something we want.
 type Owner struct {
 	Desc    string // `pid 812 (nginx, user www-data, nginx.service, wanted by multi-user.target)`
 	StopCmd string // the command that ends it for good: `systemctl disable --now nginx.service`; empty: not known
 }
 
-// Advice is what Stop is for, as a part of a hint; empty where it is not
-// known.
+// Advice returns the hint that names StopCmd, empty where that is not known.
 func (h Owner) Advice() string {
 	if h.StopCmd == "" {
 		return ""
@@ -30,11 +29,11 @@ func (h Owner) Advice() string {
 	return "to end that for good: " + h.StopCmd
 }
 
-// Describe says who a process is and what started it.
+// Describe returns what a process is and what started it.
 func Describe(pid int) Owner { return hostRoot.describe(pid, "", 0) }
 
-// describe says who a process is. network and port are what it holds, if that
-// is a socket: systemd may hold it for another.
+// describe describes a process. network and port are what it has, if that is a
+// socket: systemd may have it for another process.
 func (h root) describe(pid int, network string, port uint16) Owner {
 	about := []string{}
 	p := h.process(pid)
@@ -57,13 +56,13 @@ func (h root) describe(pid int, network string, port uint16) Owner {
 	return Owner{fmt.Sprintf("pid %d (%s)", pid, strings.Join(about, ", ")), o.stop}
 }
 
-// A host is where we look: the root of its files.
+// A root is the directory that a host's files are looked up in.
 type root string
 
 const hostRoot = root("")
 
-// read gives the text of a file, or of its beginning. Some files are those of
-// users, who may have put a pipe or a device there.
+// read returns the text of a file, or of its beginning. Some files are users',
+// who may have put a pipe or a device there.
 func (h root) read(path ...string) string {
 	f, err := os.OpenFile(string(h)+filepath.Join(path...), os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -105,7 +104,7 @@ func (h root) process(pid int) process {
 	return p
 }
 
-// isManager tells of a systemd, the system's or a user's.
+// isManager reports whether a process is a systemd, the system's or a user's.
 func (p process) isManager() bool {
 	return p.comm == "systemd" && (p.pid == 1 || p.managed && p.unit == "init.scope")
 }
@@ -132,8 +131,8 @@ func terminal(stat string) string {
 	return fmt.Sprintf("%d:%d", major, minor)
 }
 
-// visible takes out of a name, which any process can give itself, what a
-// terminal would obey.
+// visible removes from a name, which any process can choose, what a terminal
+// would interpret.
 func visible(name string) string {
 	return strings.Map(func(c rune) rune {
 		if !unicode.IsPrint(c) {
@@ -152,7 +151,7 @@ func field(text, name string) (string, bool) {
 	return "", false
 }
 
-// passwd gives a field of the entry of a uid in passwd(5); "" where there is
+// passwd returns a field of the entry of a uid in passwd(5); "" where there is
 // none.
 func (h root) passwd(uid string, n int) string {
 	for line := range strings.Lines(h.read("/etc/passwd")) {

@@ -35,7 +35,7 @@ func unitOf(groups string) (unit, uid string, managed bool) {
 	return "", "", false
 }
 
-// isUnitName tells whether systemd could have given the name (systemd.unit(5)).
+// isUnitName reports whether systemd could have given the name (systemd.unit(5)).
 // A user can make control groups of any name below those of his own.
 func isUnitName(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:-_.\\@") == ""
@@ -49,7 +49,7 @@ var (
 	privateDirs = []string{".config/systemd/user", ".local/share/systemd/user"}
 )
 
-// wantedBy gives the units that pull a unit in.
+// wantedBy returns the units that pull a unit in.
 func (h root) wantedBy(unit string, dirs []string) (list []string) {
 	for _, dir := range dirs {
 		for _, kind := range []string{".wants", ".requires"} {
@@ -140,7 +140,7 @@ func (h root) socketUnit(p process, network string, port uint16) origin {
 	return origin{"for " + strings.Join(found, " or ") + of, stop}
 }
 
-// listens tells whether a socket unit has a port.
+// listens reports whether a socket unit has a port.
 func listens(unit, setting string, port uint16) bool {
 	for line := range strings.Lines(unit) {
 		name, value, _ := strings.Cut(line, "=")

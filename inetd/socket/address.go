@@ -22,7 +22,7 @@ import (
 	"goinetd/config"
 )
 
-// An Address is one place to listen at: what bind(2) gets, or got.
+// An Address is what a socket is bound to, or is to be bound to.
 type Address struct {
 	Network string // "tcp", "udp", "unix", or a protocol of a raw socket
 	Type    config.SocketType
@@ -33,7 +33,7 @@ type Address struct {
 	Name    string         // Network "systemd": what systemd calls it; it has no address yet
 }
 
-// String gives the address as the logs have it: "tcp 127.0.0.1:7".
+// String returns the address as the logs have it: "tcp 127.0.0.1:7".
 func (a Address) String() string {
 	switch a.Network {
 	case "unix":
@@ -44,7 +44,7 @@ func (a Address) String() string {
 	return a.Network + " " + a.Addr.String()
 }
 
-// Key tells addresses apart: two with the same key are the same socket.
+// Key identifies the socket of an address.
 func (a Address) Key() string {
 	return fmt.Sprint(a.Type, " ", a, " ", a.Mapped, a.Proto)
 }
@@ -52,8 +52,8 @@ func (a Address) Key() string {
 // lookupLimit is how long the resolver may take over one name.
 const lookupLimit = 5 * time.Second
 
-// Resolve gives the addresses that a listener stands for: one for each
-// family, or for each address that its name has.
+// Addresses returns the addresses that a listener stands for: one for each
+// family, or for each address of its host name.
 func Addresses(l config.Listen, t config.SocketType, known Hosts) ([]Address, error) {
 	a := Address{Network: l.Network, Type: t, Proto: l.Proto, Path: l.Path}
 	if l.Network == "unix" || l.Network == "systemd" {
@@ -108,8 +108,8 @@ type answer struct {
 	err       error
 }
 
-// LookUp looks names up, each once and all at the same time. It takes
-// lookupLimit at most.
+// Resolve looks up host names, all at the same time. It takes at most
+// lookupLimit.
 func Resolve(names []string) Hosts {
 	h := Hosts{}
 	for _, name := range names {
@@ -139,7 +139,7 @@ func Resolve(names []string) Hosts {
 	return h
 }
 
-// sockaddr gives an address in the form of the system calls.
+// sockaddr returns an address in the form of the system calls.
 func (a Address) sockaddr() (unix.Sockaddr, error) {
 	switch {
 	case a.Network == "unix":
@@ -158,7 +158,7 @@ func (a Address) sockaddr() (unix.Sockaddr, error) {
 	return sa, nil
 }
 
-// domain gives the address family for socket(2).
+// domain returns the address family for socket(2).
 func (a Address) domain() int {
 	switch {
 	case a.Network == "unix":
@@ -174,7 +174,7 @@ var kinds = map[config.SocketType]int{
 	config.RDM: unix.SOCK_RDM, config.Raw: unix.SOCK_RAW,
 }
 
-// Accepts tells whether connections are accepted from sockets of this type.
+// Accepts reports whether connections are accepted from sockets of this type.
 func Accepts(t config.SocketType) bool {
 	return t == config.Stream || t == config.Seqpacket
 }

@@ -15,9 +15,9 @@ const (
 	retainedName = "left-"
 )
 
-// KeptName is the name under which a service manager keeps a copy of a socket
-// of ours: FDNAME= of sd_pid_notify_with_fds(3). It is the same as long as
-// the socket lives.
+// StoreName is the name of a service manager's copy of a socket that we opened
+// (FDNAME= of sd_pid_notify_with_fds(3)). It stays the same as long as the
+// socket exists.
 func StoreName(fd int) string {
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil {
@@ -26,7 +26,7 @@ func StoreName(fd int) string {
 	return fmt.Sprint(storePrefix, st.Ino)
 }
 
-// Leave names a socket for the inetd that comes after us. name is that of the
+// Retain describes a socket for the process after us. name is that of the
 // service manager's copy; empty: it has none.
 func Retain(fd int, name string) *Inherited {
 	if name == "" {
@@ -35,22 +35,22 @@ func Retain(fd int, name string) *Inherited {
 	return &Inherited{FD: fd, Name: name}
 }
 
-// Kept tells whether the service manager has a copy of a socket that an inetd
-// before us opened.
+// InStore reports whether the service manager has a copy of a socket that a
+// process before us opened.
 func (in *Inherited) InStore() bool { return strings.HasPrefix(in.Name, storePrefix) }
 
-// Ours tells whether an inetd before us opened the socket. Such a one is ours
-// to close, other than those that systemd opened.
+// Retained reports whether a process before us opened the socket. We may close
+// such a one, unlike those that the service manager opened.
 func (in *Inherited) Retained() bool { return in.InStore() || in.Name == retainedName }
 
-// Passed makes an Inherited of a descriptor that came to us over an exec.
+// FromExec describes a socket that came to us over an exec.
 func FromExec(fd int, name string) *Inherited {
 	unix.CloseOnExec(fd)
 	return identify(fd, name)
 }
 
-// Serves tells whether a kept socket is what an address asks for, no more
-// and no less.
+// Serves reports whether a retained socket is exactly what an address asks
+// for.
 func (in *Inherited) Serves(a Address) bool {
 	switch {
 	case !in.Fits(a):

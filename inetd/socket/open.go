@@ -42,21 +42,22 @@ func (e *OpenError) Error() string {
 
 func (e *OpenError) Unwrap() error { return e.Err }
 
-// Later tells whether trying again may help without anybody changing the
-// configuration: the port is taken, or the address is not up yet.
+// Retryable reports whether opening a socket may work later without a change
+// of the configuration: the port is in use, or the address is not up.
 func Retryable(err error) bool {
 	return errors.Is(err, unix.EADDRINUSE) || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV) ||
 		errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
 }
 
-// Absent tells whether the host does not have the family at all, as one
+// NoFamily reports whether the host does not have the address family, as one
 // without IPv6.
 func NoFamily(err error) bool {
 	return errors.Is(err, unix.EAFNOSUPPORT)
 }
 
-// Open makes a socket, binds it and, where connections are accepted from
-// it, listens. It is blocking and close-on-exec.
+// Open makes a socket, binds it and, for a type that accepts connections,
+// listens. The descriptor is blocking and close-on-exec. The error is an
+// *OpenError.
 func Open(a Address, o Options) (fd int, err error) {
 	step := "socket"
 	defer func() {
@@ -170,10 +171,10 @@ func join(fd int, a Address) error {
 	return unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, m)
 }
 
-// bindUnix binds a Unix socket. A file that is there already is removed only
-// if it is a socket and nobody answers at it. Owner and mode are right
-// before anybody can connect: the file comes into being with mode 0 (bind
-// takes the mode from the socket's inode, unix(7)), and listen follows.
+// bindUnix binds a Unix socket. A file that exists is removed only if it is a
+// socket and nobody answers there. Owner and mode are set before anybody can
+// connect: the file is created with mode 0 (bind takes the mode of the
+// socket's inode, unix(7)), and listen follows.
 func bindUnix(fd int, a Address, o Options) error {
 	if err := unix.Fchmod(fd, 0); err != nil {
 		return err
@@ -214,10 +215,10 @@ func removeStale(a Address) error {
 	return os.Remove(a.Path)
 }
 
-// Identity tells a Unix socket's file from another that took its name since.
+// An Identity tells a Unix socket's file from another one of the same name.
 type Identity struct{ dev, ino uint64 }
 
-// Identify gives the identity of the file at a path.
+// Identify returns the identity of the file at a path.
 func Identify(path string) Identity {
 	var st unix.Stat_t
 	if unix.Lstat(path, &st) != nil {
@@ -226,9 +227,9 @@ func Identify(path string) Identity {
 	return Identity{st.Dev, st.Ino}
 }
 
-// Permit gives the socket's file the owner and the mode of the options.
-// Whoever may write to its folder can put a link in its place, and we are
-// root: what is changed is the socket that was identified, or nothing.
+// Permit sets the owner and the mode of the socket's file. Whoever may write
+// to the directory can put a link in its place, and we are root: what is
+// changed is the socket that was identified, or nothing.
 func (id Identity) Permit(path string, o Options) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -264,8 +265,8 @@ func SetNonblock(fd int, on bool) error {
 	return unix.SetNonblock(fd, on)
 }
 
-// TellDestination makes a UDP socket tell which of our addresses a datagram
-// was sent to, so that an answer can come from there on a host with several.
+// EnablePktinfo makes a UDP socket report which of our addresses a datagram
+// was sent to, so that the reply can come from there.
 func EnablePktinfo(fd int, ipv6 bool) error {
 	if ipv6 {
 		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)

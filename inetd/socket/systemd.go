@@ -72,7 +72,7 @@ func identify(fd int, name string) *Inherited {
 	return in
 }
 
-// Fits tells whether the socket is the one that an address asks for. One on
+// Fits reports whether the socket is the one that an address asks for. One on
 // [::] that takes IPv4 too serves 0.0.0.0 as well.
 func (in *Inherited) Fits(a Address) bool {
 	b := in.Address

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Account is whom a program runs as.
+// An Account is a user that a program runs as.
 type Account struct {
 	Name   string
 	UID    uint32
@@ -20,11 +20,10 @@ type Account struct {
 	Groups []uint32 // the whole list for setgroups(2), GID included
 }
 
-// Accounts looks users and groups up: in /etc/passwd and /etc/group, and,
-// where these do not know a name, by getent(1), which asks whatever
-// nsswitch.conf names (LDAP, SSSD). Answers are kept, so make a new one for
-// each reading of a configuration. It must not be used by two goroutines at
-// once.
+// Accounts looks up users and groups: in /etc/passwd and /etc/group, and names
+// that these do not have by getent(1), which asks what nsswitch.conf names
+// (LDAP, SSSD). Results are kept, so make a new one for each reading of a
+// configuration. It must not be used by two goroutines at once.
 type Accounts struct {
 	users    map[string]passwdEntry
 	byUID    map[uint32]passwdEntry // the first of each
@@ -67,15 +66,15 @@ func NewAccounts() *Accounts {
 	return a
 }
 
-// Known tells whether there is a user of that name.
+// Known reports whether there is a user of that name.
 func (a *Accounts) Known(name string) bool {
 	_, ok := a.user(name)
 	return ok
 }
 
-// Lookup finds a user by name or number, and the groups it is in. A group,
-// by name or number, takes the place of the user's own. A number that no
-// user has is taken as it is, with the group of the same number.
+// Lookup returns a user by name or number, with its groups. A group, by name
+// or number, replaces the user's own. A number that no user has is taken as it
+// is, with the group of the same number.
 func (a *Accounts) Lookup(name, groupName string) (*Account, error) {
 	key := name + ":" + groupName
 	if found, ok := a.resolved[key]; ok {
@@ -104,7 +103,7 @@ func (a *Accounts) Lookup(name, groupName string) (*Account, error) {
 	return found, nil
 }
 
-// GroupID finds a group by name or number.
+// GroupID returns a group by name or number.
 func (a *Accounts) GroupID(name string) (uint32, error) {
 	for _, g := range a.groups {
 		if g.name == name {
@@ -139,8 +138,8 @@ func (a *Accounts) user(name string) (passwdEntry, bool) {
 	return passwdEntry{}, false
 }
 
-// groupsOf gives what initgroups(3) would set: the group of the process and
-// every group that has the user as a member.
+// groupsOf returns what initgroups(3) would set: the process's group and every
+// group that has the user as a member.
 func (a *Accounts) groupsOf(u passwdEntry) []uint32 {
 	list := []uint32{u.gid}
 	for _, g := range a.groups {
@@ -194,8 +193,8 @@ func parseGroup(f []string) (groupEntry, bool) {
 // getentLimit is how long a directory service may take to answer.
 const getentLimit = 5 * time.Second
 
-// getent asks the host's name services and gives the lines of the answer;
-// none where there is no getent, no such entry, or no answer in time.
+// getent asks the host's name services and returns the lines of the reply;
+// none where there is no getent, no such entry, or no reply in time.
 func getent(database, key string) []string {
 	if strings.HasPrefix(key, "-") || strings.ContainsAny(key, "\x00\n:") {
 		return nil

@@ -63,8 +63,8 @@ type Process struct {
 	pidfd int // -1: none
 }
 
-// Known is a program that somebody else started: an inetd before us. If it
-// is not our child, its exit is seen without its status.
+// Existing is a program that a process before us started. If it is not our
+// child, its exit is seen without its status.
 func Existing(pid int) Process { return Process{PID: pid, pidfd: -1} }
 
 // Add puts a started program into the table, from where Reap will take it.
@@ -86,14 +86,14 @@ func (c *Children[T]) Add(p Process, tag T) {
 	}
 }
 
-// ask puts a child among those that the reaper asks after.
+// poll adds a child to those that the reaper polls.
 func (c *Children[T]) poll(pid int) {
 	c.mu.Lock()
 	c.polled[pid] = struct{}{}
 	c.mu.Unlock()
 }
 
-// Len gives the number of running programs.
+// Len returns the number of running programs.
 func (c *Children[T]) Len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,8 +109,8 @@ func (c *Children[T]) Each(f func(pid int, tag T)) {
 	}
 }
 
-// Kill sends a signal to a running program and its process group, if it is
-// still the one that the caller means.
+// Kill sends a signal to a running program and its process group, if same
+// reports that it is the one that the caller means.
 func (c *Children[T]) Kill(pid int, sig unix.Signal, same func(T) bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,10 +124,8 @@ func (c *Children[T]) Kill(pid int, sig unix.Signal, same func(T) bool) bool {
 	return true
 }
 
-// Quiet tells for how long nothing has come or gone over the TCP connection
-// that a running program has as its descriptor 0. It is not known, and ok is
-// false, where the program has closed that, or the kernel does not let us
-// look (before Linux 5.6).
+// IdleTime returns for how long nothing has been sent or received on a TCP
+// connection.
 func (c *Children[T]) IdleTime(pid int, same func(T) bool) (d time.Duration, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,7 +141,8 @@ func (c *Children[T]) IdleTime(pid int, same func(T) bool) (d time.Duration, ok 
 	return IdleTime(fd)
 }
 
-// Quiet tells for how long nothing has come or gone over a TCP connection.
+// IdleTime returns for how long nothing has been sent or received on a TCP
+// connection.
 func IdleTime(fd int) (d time.Duration, ok bool) {
 	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
 	if err != nil {
@@ -152,16 +151,16 @@ func IdleTime(fd int) (d time.Duration, ok bool) {
 	return time.Duration(min(info.Last_data_sent, info.Last_data_recv)) * time.Millisecond, true
 }
 
-// breath is how long exits gather after some were collected. The first one
-// behind a silence is seen at once; to wake up for each of ten thousand in a
+// batchDelay is how long exits are gathered after a batch. The first one after
+// an idle period is seen at once; a wake-up for each of ten thousand in a
 // second would cost a tenth of the host.
 const batchDelay = time.Millisecond
 
-// askPause is how long the reaper waits before it asks again.
+// pollInterval is the time between two polls of the reaper.
 const pollInterval = 100 * time.Millisecond
 
-// Reap collects the programs as they end and calls ended for each. It does
-// not return, and no program can keep it from the others.
+// Reap reaps the programs as they end and calls ended for each. It does not
+// return, and no program can delay the others.
 func (c *Children[T]) Reap(ended func(Exit, T)) {
 	if unix.Getpid() == 1 {
 		go c.reapOrphans()
@@ -190,7 +189,7 @@ func (c *Children[T]) Reap(ended func(Exit, T)) {
 	}
 }
 
-// timeout gives that of the reaper's next wait, in milliseconds.
+// timeout returns that of the reaper's next wait, in milliseconds.
 func (c *Children[T]) timeout() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -209,9 +208,9 @@ func (c *Children[T]) pollPIDs() (pids []int) {
 	return pids
 }
 
-// collect takes a child out of our table and the kernel's, if it has ended.
-// Ours comes first: once it is out of the kernel's, its pid can be that of
-// the next.
+// collect removes a child from our table and the kernel's, if it has ended.
+// Ours comes first: once it is out of the kernel's, the next process can have
+// its pid.
 func (c *Children[T]) collect(pid int, ended func(Exit, T)) bool {
 	c.mu.Lock()
 	one, ours := c.live[pid]
@@ -237,7 +236,7 @@ func (c *Children[T]) collect(pid int, ended func(Exit, T)) bool {
 	return true
 }
 
-// adopt collects the processes that became our children because we are PID
+// reapOrphans reaps the processes that became our children because we are PID
 // 1, as in a container. A child of our own that has just been started is in
 // the table a moment later.
 func (c *Children[T]) reapOrphans() {
@@ -274,8 +273,8 @@ func siginfoPID(info *unix.Siginfo) int {
 	return int(*(*int32)(unsafe.Add(unsafe.Pointer(info), at)))
 }
 
-// wait takes a child that is about to end out of the kernel's table: one that
-// never became its program, or a short one of our own.
+// wait reaps a child that is about to end: one that never executed its
+// program, or a short one of our own.
 func (p Process) wait() (status unix.WaitStatus) {
 	for {
 		if _, err := unix.Wait4(p.PID, &status, 0, nil); err != unix.EINTR {

@@ -10,13 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A call is what a Scratch keeps between starts.
+// A vforkCall is what a Scratch keeps between starts.
 type vforkCall struct{ env []string }
 
 // Start runs the program with fd as its descriptors 0, 1 and 2, by
-// syscall.ForkExec. It costs a pipe, and it tells
-// the errno but not the step that failed. What ForkExec has no word for, the
-// child inherits from the daemon: such a world is refused.
+// syscall.ForkExec. It costs a pipe, and the error has the errno but not the
+// step that failed. Attributes that ForkExec cannot set are refused.
 func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 	world, path := im.attr, im.Path()
 	if len(world.Rlimits) > 0 || world.Nice != 0 || world.Umask != nil || world.NoNewPrivs {
@@ -57,7 +56,7 @@ func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 // files that Go raised.
 func NofileAtStart() []Rlimit { return nil }
 
-// strings gives the environment that a start gets, as Go strings.
+// strings returns the environment that a start gets, as Go strings.
 func (s *Scratch) strings(base []string) []string {
 	env := append(s.vfork.env[:0], base...)
 	for _, v := range strings.Split(string(s.text), "\x00") {

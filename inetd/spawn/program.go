@@ -30,8 +30,8 @@ type Rlimit struct {
 	Hard     uint64
 }
 
-// A World is what a child's surroundings are to be. Zero values leave things
-// as the daemon has them. It is not to be changed once it has been used.
+// An Attr has the process attributes of a child. Zero values leave them as the
+// daemon has them. It must not be changed once it has been used.
 type Attr struct {
 	Env        *Env     // a start adds the connection's own; nil: nothing else
 	User       *Account // nil: the daemon's own user
@@ -46,7 +46,7 @@ type Attr struct {
 	steps []step
 }
 
-// An Image is a program made ready to be started, any number of times and by
+// An Image is a program prepared to be started, any number of times and by
 // several threads at once.
 type Image struct {
 	attr *Attr
@@ -55,7 +55,7 @@ type Image struct {
 }
 
 // A step is one system call of the child, and what an error of it is called.
-// The pointers among its arguments are kept alive by keep.
+// keep keeps the pointers among its arguments alive.
 type step struct {
 	trap, a1, a2, a3 uintptr
 	keep             unsafe.Pointer
@@ -97,7 +97,7 @@ func (e *StepError) Error() string {
 
 func (e *StepError) Unwrap() error { return e.Errno }
 
-// Temporary tells whether the host was short of something, so that the same
+// Temporary reports whether the host was short of something, so that the same
 // start may work in a moment.
 func (e *StepError) Temporary() bool {
 	switch e.Errno {
@@ -107,7 +107,7 @@ func (e *StepError) Temporary() bool {
 	return false
 }
 
-// Prepare makes an image of a program, an absolute path, and its argv, which
+// Prepare returns an image of a program, an absolute path, and its argv, which
 // begins with argv[0]. It fails for strings that C cannot hold.
 func (w *Attr) Prepare(path string, args []string) (*Image, error) {
 	if w.Env == nil {
@@ -131,7 +131,7 @@ func (w *Attr) Prepare(path string, args []string) (*Image, error) {
 	return im, nil
 }
 
-// In gives the same program in another world.
+// WithAttr returns the same program with other attributes.
 func (im *Image) WithAttr(w *Attr) (*Image, error) {
 	other, err := w.Prepare(im.Path(), nil)
 	if err != nil {
@@ -141,17 +141,17 @@ func (im *Image) WithAttr(w *Attr) (*Image, error) {
 	return other, nil
 }
 
-// World gives the surroundings of the program.
+// World returns the surroundings of the program.
 func (im *Image) World() *Attr { return im.attr }
 
-// Copy gives a world to be changed before it is used.
+// Clone returns attributes that may be changed before they are used.
 func (w *Attr) Clone() *Attr {
 	other := *w
 	other.steps = nil
 	return &other
 }
 
-// Path gives the program.
+// Path returns the program's path.
 func (im *Image) Path() string { return unix.BytePtrToString(im.path) }
 
 // cStrings copies strings into one block of memory with a NUL after each.
@@ -170,7 +170,7 @@ func cStrings(list []string, extra int) ([]*byte, error) {
 	return pointers[:len(list)+extra], nil
 }
 
-// list gives the calls between the descriptors and the exec.
+// buildSteps returns the system calls between the descriptors and the exec.
 func (w *Attr) buildSteps() ([]step, error) {
 	var list []step
 	add := func(name string, trap, a1, a2, a3 uintptr, keep unsafe.Pointer) {

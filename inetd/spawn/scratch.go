@@ -1,6 +1,6 @@
 package spawn
 
-// A Scratch is what one worker needs to start programs without allocating:
+// A Scratch is what one thread needs to start programs without allocating:
 // room for the variables of one connection and for the call itself. It must
 // not be used by two goroutines at once.
 type Scratch struct {
@@ -9,10 +9,10 @@ type Scratch struct {
 	starts []int     // where in text each begins
 }
 
-// Reset forgets the variables of the connection before.
+// Reset discards the variables of the connection before.
 func (s *Scratch) Reset() { s.text, s.starts = s.text[:0], s.starts[:0] }
 
-// Var begins a variable and gives the buffer to append its value to; the
+// Var begins a variable and returns the buffer to append its value to; the
 // result goes to Done.
 func (s *Scratch) Var(name string) []byte {
 	s.starts = append(s.starts, len(s.text))

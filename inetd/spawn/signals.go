@@ -13,12 +13,11 @@ type sigaction struct {
 	rest    [4]uint64
 }
 
-// DefaultSignals stops ignoring the signals that the process was started
-// with as ignored (nohup, a shell's background job), so that its children do
-// not inherit that. It also tells the kernel that nobody wants to hear of
-// SIGCHLD: the reaper waits in wait4(2), and a thousand exits need not
-// interrupt a thousand times. Call it once, at start, behind
-// os/signal.Notify.
+// DefaultSignals stops ignoring the signals that the process was started with
+// as ignored (nohup, a shell's background job), so that its children do not
+// inherit that. It also sets SIGCHLD to be discarded: the reaper learns of
+// exits from pidfds, and thousands of them need not interrupt it. Call it
+// once, at start, after os/signal.Notify.
 func DefaultSignals() {
 	for sig := uintptr(1); sig <= 64; sig++ {
 		var now, none sigaction

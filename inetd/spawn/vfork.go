@@ -12,7 +12,7 @@ package spawn
 // thread, so it may not grow that stack, allocate, or return; it makes raw
 // system calls and ends. The functions that it runs are nosplit, which the
 // linker proves down to the last call. No handler of Go's may run in it:
-// CLONE_CLEAR_SIGHAND gives it default signal actions from its birth. So the
+// CLONE_CLEAR_SIGHAND returns it default signal actions from its birth. So the
 // signals need not be blocked around the clone, which would also make the
 // kernel queue a SIGCHLD for every exit that falls into it.
 //
@@ -47,8 +47,8 @@ import (
 	"goinetd/inetd/spawn/nofile"
 )
 
-// NofileAtStart gives children the limit of open files that the daemon was
-// started with: Go raises its own.
+// NofileAtStart returns the limit of open files that the daemon was started
+// with, for its children: Go raises its own.
 func NofileAtStart() []Rlimit {
 	var now unix.Rlimit
 	was := nofile.AtStart
@@ -85,13 +85,14 @@ const cloneClearSighand = 1 << 32 // Linux 5.5
 
 const modernFlags = unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_FILES | unix.CLONE_PIDFD | cloneClearSighand
 
-// oldKernel is set once clone3 or close_range turned out to be missing, or to
-// be kept from us by a seccomp filter.
+// legacyClone is set once clone3 or close_range turned out to be missing, or
+// to be blocked by a seccomp filter.
 var legacyClone atomic.Bool
 
 var emptySet [1]uint64
 
-// A call is all that a child reads and writes in its parent's memory.
+// A vforkCall is everything that a child reads and writes in its parent's
+// memory.
 type vforkCall struct {
 	path    *byte
 	argv    **byte
@@ -149,7 +150,7 @@ func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 	}
 }
 
-// environment gives an envp of the image's variables and the connection's.
+// environment returns an envp of the image's variables and the connection's.
 func (s *Scratch) environment(base []*byte) **byte {
 	s.vfork.envRoom = append(s.vfork.envRoom[:0], base...)
 	for _, at := range s.starts {
@@ -159,7 +160,7 @@ func (s *Scratch) environment(base []*byte) **byte {
 	return unsafe.SliceData(s.vfork.envRoom)
 }
 
-// missing tells whether the kernel does not know the calls that a start
+// missing reports whether the kernel does not know the calls that a start
 // begins with, or a seccomp filter refuses them.
 func (l *vforkCall) missing() bool {
 	switch unix.Errno(l.errno) {
@@ -219,7 +220,7 @@ func forkExecOld(l *vforkCall) (pid, errno uintptr) {
 	return 0, 0 // not reached
 }
 
-// child makes the child's world and execs.
+// child sets the attributes of the child and executes the program.
 //
 //go:norace
 //go:nosplit

@@ -19,16 +19,15 @@ type File struct {
 	sink *fileSink
 }
 
-// Limits of a File in bytes; 0 is none. Where it grows over Soft, Tell is
-// called once; over Hard, nothing more is written until Reopen.
+// Limits of a File in bytes; 0 is none. Warn is called once when the file
+// exceeds Soft. Above Hard nothing more is written until Reopen.
 type Limits struct {
 	Soft, Hard int64
 	Warn       func(text string)
 }
 
-// NewFile gives a log that is appended to a file. With an ident, lines tell
-// who wrote them and how grave they are; without, when alone, as those of a
-// service do.
+// NewFile returns a log that is appended to a file. With an ident, lines have
+// the name and the severity; without one they do not, as those of a service.
 func NewFile(ident, path string, l Limits) *File {
 	s := &fileSink{path: path, limits: l, fd: -1, daemon: ident != ""}
 	return &File{start(ident, s), s}
@@ -106,7 +105,7 @@ func (s *fileSink) write(batch []byte) []byte {
 	return nil
 }
 
-// last cuts a batch to the lines that the hard limit has room for.
+// writeUpToLimit writes the lines that the hard limit has room for.
 func (s *fileSink) writeUpToLimit(batch []byte) []byte {
 	room := max(s.limits.Hard-s.size, 0)
 	end := strings.LastIndexByte(string(batch[:min(int64(len(batch)), room)]), '\n') + 1

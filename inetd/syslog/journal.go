@@ -54,7 +54,7 @@ func (prioritySink) header(_ *Logger, b []byte, p Priority) []byte {
 	return append(strconv.AppendInt(append(b, '<'), int64(p.level()), 10), '>')
 }
 
-// isJournal tells whether a descriptor is the journal's stream, as
+// isJournal reports whether a descriptor is the journal's stream, as
 // JOURNAL_STREAM names it (systemd.exec(5)).
 func isJournal(stream string, fd int) bool {
 	var st unix.Stat_t

@@ -20,7 +20,7 @@ import (
 // it where that is not the logger's own.
 type Priority int
 
-// PriorityOf gives the priority of a facility and a level by their names in
+// PriorityOf returns the priority of a facility and a level by their names in
 // syslog(3); an empty facility is the logger's.
 func PriorityOf(facility, level string) Priority {
 	p := Priority(max(slices.Index(levels, level), 0))
@@ -49,7 +49,7 @@ const (
 	Debug   Priority = 7
 )
 
-// limit is how many bytes may wait to be written.
+// maxQueue is how many bytes may be queued.
 const maxQueue = 1 << 20
 
 // A Logger takes lines. Its methods may be called by any goroutine.
@@ -68,8 +68,8 @@ type Logger struct {
 	prefix  []byte // of stderr lines: "Nov 23 15:04:05 inetd[812]: "
 }
 
-// A sink writes a batch of records. It gives back what could not be written
-// yet, to be tried again.
+// A sink writes a batch of records. It returns what could not be written yet,
+// to be tried again.
 type sink interface {
 	write(batch []byte) (rest []byte)
 	// header appends what stands before a line's text.
@@ -86,7 +86,7 @@ type Fields struct {
 	PID     int // of the service's program; 0: none
 }
 
-// New gives a logger to stderr.
+// New returns a logger to stderr.
 func New(ident string) *Logger {
 	if isJournal(os.Getenv("JOURNAL_STREAM"), 2) {
 		if sink := newJournalSink(journalSocket); sink != nil {
@@ -97,7 +97,7 @@ func New(ident string) *Logger {
 	return start(ident, stderrSink{})
 }
 
-// ToDaemon gives a logger to the syslog daemon, with a facility by its name.
+// ToDaemon returns a logger to the syslog daemon, with a facility by its name.
 func ToDaemon(ident, facility string) *Logger {
 	return start(ident, &socketSink{path: "/dev/log", fd: -1, facility: PriorityOf(facility, "emerg")})
 }
@@ -114,10 +114,10 @@ func (l *Logger) Printf(p Priority, format string, args ...any) {
 	l.Write(p, fmt.Appendf(nil, format, args...))
 }
 
-// Write logs a line that is made already. It keeps nothing of it.
+// Write logs a line. It does not keep text.
 func (l *Logger) Write(p Priority, text []byte) { l.Log(p, text, Fields{}) }
 
-// Tell is Write with fields for the journal.
+// Log is Write with fields for the journal.
 func (l *Logger) Log(p Priority, text []byte, f Fields) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -144,7 +144,7 @@ func (l *Logger) record(p Priority, text []byte, f Fields) {
 	l.queue = l.out.fields(append(l.queue, '\n'), f)
 }
 
-// appendVisible appends a text with control characters made visible, so that
+// appendVisible appends a text with its control characters escaped, so that
 // nobody can forge a second line.
 func appendVisible[T string | []byte](b []byte, text T) []byte {
 	from := 0
@@ -157,8 +157,8 @@ func appendVisible[T string | []byte](b []byte, text T) []byte {
 	return append(b, text[from:]...)
 }
 
-// Flush waits until all is written, or a second has passed: a log that is
-// gone must not keep the daemon from ending.
+// Flush waits until everything is written, or a second has passed: a log that
+// does not answer must not keep the daemon from ending.
 func (l *Logger) Flush() {
 	done := make(chan struct{})
 	go func() {
@@ -175,8 +175,8 @@ func (l *Logger) Flush() {
 	}
 }
 
-// Close ends the logger when what waits has been written. Lines that come
-// later are lost.
+// Close ends the logger when the queue has been written. Later lines are
+// dropped.
 func (l *Logger) Close() {
 	l.mu.Lock()
 	l.closed = true
@@ -184,12 +184,12 @@ func (l *Logger) Close() {
 	l.mu.Unlock()
 }
 
-// breath is how long lines gather after a batch was written. The first line
-// behind a silence goes out at once; at ten thousand lines a second a write
-// for each would cost a tenth of the host.
+// batchDelay is the minimum time between two writes. After an idle period a
+// line is written at once; at ten thousand lines a second a write for each
+// would cost a tenth of the host.
 const batchDelay = time.Millisecond
 
-// carry writes what waits, a batch at a time.
+// run writes what is queued, a batch at a time.
 func (l *Logger) run() {
 	var batch []byte
 	pause := time.Second
