@@ -45,9 +45,9 @@ func (t *socketTable) addInherited(in *socket.Inherited) {
 func (t *socketTable) get(key string) *listener { return t.byKey[key] }
 
 // add adds a listener that is not open yet.
-func (t *socketTable) add(a *service.Address, svc *activeService) *listener {
+func (t *socketTable) add(key string, a *service.Address, svc *activeService) *listener {
 	l := &listener{Address: a, svc: svc, fd: -1}
-	t.byKey[a.Key()] = l
+	t.byKey[key] = l
 	return l
 }
 
@@ -182,8 +182,7 @@ func (t *socketTable) placeByAddress(d *service.Definition) (list []placement) {
 // A binding is the opening of one listener.
 type binding struct {
 	l       *listener
-	address socket.Address
-	options socket.Options
+	address *service.Address
 	def     *service.Definition
 	fd      int  // -1: not open yet
 	existed bool // the socket was open before: a program may have it, too
@@ -233,14 +232,15 @@ func (s *Server) collectBindingsLocked() (list []binding) {
 	if s.stopped {
 		return nil
 	}
-	for _, l := range s.sockets.all() {
+	list = make([]binding, 0, s.sockets.len())
+	for _, l := range s.sockets.byKey {
 		if l.state != stateOpening {
 			continue
 		}
-		b := binding{l: l, address: l.Address.Address, options: *l.svc.def.Socket, def: l.svc.def, fd: -1}
+		b := binding{l: l, address: l.Address, def: l.svc.def, fd: -1}
 		if l.inherited != nil {
 			b.fd, b.existed = l.inherited.FD, true
-		} else if in := s.sockets.takeRetained(b.address); in != nil {
+		} else if in := s.sockets.takeRetained(b.address.Address); in != nil {
 			b.fd, b.existed = in.FD, true
 		}
 		list = append(list, b)
@@ -251,12 +251,12 @@ func (s *Server) collectBindingsLocked() (list []binding) {
 // open opens the socket, or prepares the one that exists.
 func (b *binding) open() {
 	if !b.existed {
-		b.fd, b.err = socket.Open(b.address, b.options)
+		b.fd, b.err = socket.Open(b.address.Address, *b.def.Socket)
 		return
 	}
 	socket.SetNonblock(b.fd, false) // as one of ours is; pollLocked sets it where it is wanted
 	if b.l.inherited == nil {
-		socket.Adjust(b.fd, b.address, b.options)
+		socket.Adjust(b.fd, b.address.Address, *b.def.Socket)
 	}
 }
 

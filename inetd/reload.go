@@ -92,9 +92,9 @@ func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []con
 			s.log.Printf(syslog.Notice, "%s", line)
 		}
 	}
-	next := s.assignLocked(defs, config.Errors(problems))
+	next, kept := s.assignLocked(defs, config.Errors(problems))
 	added, removed := s.services.replace(next)
-	conflicts := s.claimListenersLocked(defs, deleted)
+	conflicts := s.claimListenersLocked(defs, kept, deleted)
 	s.services.indexMux()
 	s.publishPortsLocked()
 	clear(s.warned)
@@ -145,18 +145,18 @@ func (s *Server) define(confs []*config.Service) (defs []*service.Definition, pr
 
 // assignLocked assigns an active service to each definition: the one of its
 // key, else one that has its socket and is not configured any more, else a
-// new one. With keep, services that are not configured any more stay.
-func (s *Server) assignLocked(defs []*service.Definition, keep bool) map[string]*activeService {
+// new one. With keep, services that are not configured any more are kept.
+func (s *Server) assignLocked(defs []*service.Definition, keep bool) (next map[string]*activeService, kept []*activeService) {
 	configured := map[string]bool{}
 	for _, d := range defs {
 		configured[d.Key] = true
 	}
-	next := map[string]*activeService{}
+	next = map[string]*activeService{}
 	taken := map[*activeService]bool{}
 	for _, d := range defs {
 		svc := s.services.byKey[d.Key]
 		for i := range d.Addresses {
-			if svc != nil {
+			if svc != nil || s.sockets.len() == 0 {
 				break
 			}
 			if l := s.sockets.get(d.Addresses[i].Key()); l != nil && !configured[l.svc.def.Key] && !taken[l.svc] {
@@ -171,31 +171,25 @@ func (s *Server) assignLocked(defs []*service.Definition, keep bool) map[string]
 		next[d.Key] = svc
 	}
 	if !keep {
-		return next
+		return next, nil
 	}
 	for key, svc := range s.services.byKey {
 		if next[key] == nil && !taken[svc] {
 			next[key] = svc
+			kept = append(kept, svc)
 			s.log.Printf(syslog.Warning, "%s: invalid or missing in the configuration; keeps its previous settings until the errors are fixed", svc.def.Name)
 		}
 	}
-	return next
+	return next, kept
 }
 
 // claimListenersLocked returns each service the listeners of its addresses, in
 // the order of the configuration, and closes those that nobody claims. A
 // service that keeps its old definition keeps its listeners before all
 // others. It returns the addresses that two services want.
-func (s *Server) claimListenersLocked(defs []*service.Definition, deleted map[*listener]bool) (conflicts []config.Problem) {
+func (s *Server) claimListenersLocked(defs []*service.Definition, kept []*activeService, deleted map[*listener]bool) (conflicts []config.Problem) {
 	claimed := map[*listener]bool{}
-	renewed := map[*service.Definition]bool{}
-	for _, d := range defs {
-		renewed[d] = true
-	}
-	for _, svc := range s.services.byKey {
-		if renewed[svc.def] {
-			continue
-		}
+	for _, svc := range kept {
 		svc.listeners = slices.DeleteFunc(svc.listeners, func(l *listener) bool { return l.svc != svc })
 		for _, l := range svc.listeners {
 			claimed[l] = true
@@ -232,7 +226,8 @@ func (s *Server) claimForLocked(svc *activeService, claimed, deleted map[*listen
 			"%s: the service manager passed no %s socket named %q", svc.def.Name, svc.def.Type, name))
 	}
 	for _, p := range places {
-		l := s.sockets.get(p.Key())
+		key := p.Key()
+		l := s.sockets.get(key)
 		if claimed[l] {
 			conflicts = append(conflicts, svc.def.Problem(config.Warning, "give one of them another address or port", "%s: %s serves %s already",
 				svc.def.Name, l.svc.def.Name, p.Address))
@@ -244,7 +239,7 @@ func (s *Server) claimForLocked(svc *activeService, claimed, deleted map[*listen
 			l = nil
 		}
 		if l == nil {
-			l = s.sockets.add(p.Address, svc)
+			l = s.sockets.add(key, p.Address, svc)
 		}
 		l.Address, l.inherited, l.svc, l.orphaned = p.Address, p.in, svc, false
 		svc.listeners = append(svc.listeners, l)

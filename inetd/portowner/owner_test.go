@@ -183,13 +183,13 @@ func TestOwnPort(t *testing.T) {
 	}
 	defer l.Close()
 	at := netip.MustParseAddrPort(l.Addr().String())
-	if got, _ := Scan().OfPort("tcp", at); !strings.HasPrefix(got.Desc, "pid "+strconv.Itoa(os.Getpid())+" (holder.test, user ") {
+	if got, _ := Scan().OfPort("tcp", at); !strings.HasPrefix(got.Desc, "pid "+strconv.Itoa(os.Getpid())+" (portowner.test, user ") {
 		t.Errorf("got %q", got)
 	}
 	if got, ok := Scan().OfPort("udp", at); ok {
 		t.Errorf("over udp: %q", got)
 	}
-	if got := Describe(os.Getpid()); !strings.HasPrefix(got.Desc, "pid "+strconv.Itoa(os.Getpid())+" (holder.test, user ") {
+	if got := Describe(os.Getpid()); !strings.HasPrefix(got.Desc, "pid "+strconv.Itoa(os.Getpid())+" (portowner.test, user ") {
 		t.Errorf("got %q", got)
 	}
 }

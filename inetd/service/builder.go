@@ -41,12 +41,35 @@ type Builder struct {
 	hosts    socket.Hosts
 	plain    *socket.Options // of a service without options of its own
 
+	definitions slab[Definition]
+	addresses   slab[Address]
+
 	attrs    map[string]*spawn.Attr
 	envs     map[string]*spawn.Env
 	lists    map[string]*admit.List
 	logs     map[config.LogType]*Log
 	builtins map[builtinKey]*builtin.Handler
 }
+
+// A slab allocates values in chunks. Single ones would lie between the garbage
+// of reading a configuration, and keep its pages.
+type slab[T any] struct {
+	free  []T
+	chunk int
+}
+
+// take returns n zero values.
+func (s *slab[T]) take(n int) []T {
+	if n > len(s.free) {
+		s.free = make([]T, max(n, s.chunk))
+	}
+	list := s.free[:n:n]
+	s.free = s.free[n:]
+	return list
+}
+
+// maxChunk is how many values a slab allocates at once.
+const maxChunk = 64
 
 type builtinKey struct {
 	name     string
@@ -60,6 +83,7 @@ func NewBuilder(o Options, confs []*config.Service) *Builder {
 	b := &Builder{o: o, accounts: spawn.NewAccounts(), plain: &socket.Options{Backlog: o.Backlog, UID: -1, GID: -1},
 		attrs: map[string]*spawn.Attr{}, envs: map[string]*spawn.Env{}, lists: map[string]*admit.List{},
 		logs: map[config.LogType]*Log{}, builtins: map[builtinKey]*builtin.Handler{}}
+	b.definitions.chunk, b.addresses.chunk = min(len(confs), maxChunk), min(len(confs), maxChunk)
 	var names []string
 	for _, conf := range confs {
 		for _, l := range conf.Listen {
@@ -79,16 +103,22 @@ func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 	if config.Errors(problems) {
 		return nil, problems
 	}
-	d := &Definition{Pos: conf.Pos, Key: conf.Key(), Name: strings.Clone(conf.ID), // cloned, lest the whole file's text be kept
+	d := &b.definitions.take(1)[0]
+	*d = Definition{Pos: conf.Pos, Key: conf.Key(), Name: strings.Clone(conf.ID), // cloned, lest the whole file's text be kept
 		Type: conf.SocketType, Wait: conf.Wait, Mux: strings.Clone(conf.Mux), MuxPlus: conf.MuxPlus,
 		Limits: admit.Limits{Instances: conf.Instances, Queue: conf.Queue, PerSource: conf.PerSource, PerMinute: conf.PerMinute,
 			PerSourcePerMinute: conf.PerSourcePerMinute, CPS: conf.CPS, CPSPerSource: conf.CPSPerSource},
 		Policy: b.policy(conf), Log: b.log(conf.LogType), OnSuccess: conf.LogOnSuccess, OnFailure: conf.LogOnFailure,
 	}
-	for _, step := range []func(*Definition, *config.Service) (hint string, err error){b.addProgram, b.addAddresses, b.addSocketOptions} {
-		if hint, err := step(d, conf); err != nil {
-			return nil, append(problems, conf.Problem(config.Error, hint, "%v", err))
-		}
+	hint, err := b.addProgram(d, conf)
+	if err == nil {
+		hint, err = b.addAddresses(d, conf)
+	}
+	if err == nil {
+		hint, err = b.addSocketOptions(d, conf)
+	}
+	if err != nil {
+		return nil, append(problems, conf.Problem(config.Error, hint, "%v", err))
 	}
 	return d, problems
 }
@@ -134,12 +164,18 @@ func (b *Builder) addProgram(d *Definition, conf *config.Service) (hint string, 
 // addAddresses adds where the service listens.
 func (b *Builder) addAddresses(d *Definition, conf *config.Service) (hint string, err error) {
 	for _, l := range conf.Listen {
-		addresses, err := socket.Addresses(l, conf.SocketType, b.hosts)
+		found, err := socket.Addresses(l, conf.SocketType, b.hosts)
 		if err != nil {
 			return "correct " + conf.Field("service") + ", or reload when the name can be resolved", err
 		}
-		for _, a := range addresses {
-			d.Addresses = append(d.Addresses, Address{Address: a, Shared: l.Family == config.Both && l.Host == "", MappedAsIPv6: l.Family == config.Mapped})
+		list := b.addresses.take(len(found))
+		for i, a := range found {
+			list[i] = Address{Address: a, Shared: l.Family == config.Both && l.Host == "", MappedAsIPv6: l.Family == config.Mapped}
+		}
+		if d.Addresses == nil {
+			d.Addresses = list
+		} else {
+			d.Addresses = append(d.Addresses, list...)
 		}
 	}
 	return "", nil

@@ -2,7 +2,6 @@ package service
 
 import (
 	"net/netip"
-	"reflect"
 	"time"
 
 	"goinetd/config"
@@ -68,6 +67,15 @@ func (p *Policy) Check(service string, from netip.Addr, host *admit.Host, load *
 // each other for a word.
 const reasonAddress = "address"
 
+// isZero reports whether a policy decides and says nothing.
+func (p Policy) isZero() bool {
+	if p.Times != nil || p.Access != (admit.Access{}) {
+		return false
+	}
+	return p.MaxLoad == 0 && p.Libwrap == "" && !p.IDOnly && !p.NoRetry && !p.Sensor && p.DenyTime == 0 &&
+		p.Banner+p.BannerSuccess+p.BannerFail+p.Redirect == "" && p.IdleTimeout == 0 && p.SessionTimeout == 0
+}
+
 // policy returns the policy of a service, nil for none.
 func (b *Builder) policy(conf *config.Service) *Policy {
 	p := Policy{
@@ -81,8 +89,9 @@ func (b *Builder) policy(conf *config.Service) *Policy {
 		ipv4only = ipv4only && l.Family == config.IPv4
 	}
 	p.Access = admit.NewAccess(conf, func(sources []config.Source) *admit.List { return b.list(sources, ipv4only) })
-	if reflect.DeepEqual(p, Policy{}) {
+	if p.isZero() {
 		return nil
 	}
-	return &p
+	q := p // allocated only here: most services have none
+	return &q
 }
