@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"goinetd/config/syslogname"
 )
 
 // This file reads what is logged of a service, and where to.
@@ -50,12 +52,6 @@ func getLogSet(field func(*Service) LogSet, known []logWord) func(*Service) []st
 	}
 }
 
-var (
-	facilities = []string{"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
-		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"}
-	levels = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
-)
-
 func setLogType(b *builder, v []word) *fault {
 	w := texts(v)
 	if len(w) == 1 { // TOML's one string
@@ -78,11 +74,13 @@ func (b *builder) syslogType(w []string) *fault {
 	if len(w) > 1 {
 		t.Level = strings.ToLower(w[1])
 	}
+	_, knownFacility := syslogname.Facility(t.Facility)
+	_, knownLevel := syslogname.Level(t.Level)
 	switch {
-	case !slices.Contains(facilities, t.Facility):
-		return faultf("daemon, auth, authpriv, user, mail, lpr, news, uucp, ftp and local0 to local7 are", "there is no syslog facility %q", w[0])
-	case !slices.Contains(levels, t.Level):
-		return faultf("emerg, alert, crit, err, warning, notice, info and debug are", "there is no syslog level %q", w[1])
+	case !knownFacility:
+		return faultf("known: "+strings.Join(syslogname.Facilities(), ", "), "unknown syslog facility %q", w[0])
+	case !knownLevel:
+		return faultf("known: "+strings.Join(syslogname.Levels, ", "), "unknown syslog level %q", w[1])
 	case len(w) > 2:
 		return faultf("", "too many values")
 	}

@@ -81,7 +81,7 @@ var programAttributes = table{
 		get: getText(func(s *Service) string { return s.Group })},
 	{name: "groups", kind: kindBool, min: 1, max: 1, hint: yesNo, set: setBool(func(s *Service) *bool { return &s.Groups }),
 		get: getBool(func(s *Service) bool { return s.Groups })},
-	{name: "server", perService: true, min: 1, max: 1, hint: "write the program's whole path", set: setServer,
+	{name: "server", perService: true, min: 1, max: 1, hint: "write the program's absolute path", set: setServer,
 		get: getText(func(s *Service) string { return s.Server })},
 	{name: "server_args", perService: true, kind: kindList, min: 0, max: -1, hint: "write the arguments", set: setArgs, get: getArgs},
 	{name: "redirect", perService: true, kind: kindList, min: 1, max: 2, hint: "write host and port: redirect = 192.0.2.1 80", set: setRedirect, get: getRedirect},
@@ -93,9 +93,9 @@ var programAttributes = table{
 	{name: "passenv", kind: kindList, additive: true, max: -1, hint: "write names of variables, or * for all", set: setPassEnv,
 		get: func(s *Service) []string { return s.PassEnv }},
 	rlimit("as"), rlimit("core"), rlimit("cpu"), rlimit("data"), rlimit("fsize"), rlimit("memlock"), rlimit("files"), rlimit("nproc"), rlimit("rss"), rlimit("stack"),
-	{name: "chdir", extension: true, min: 1, max: 1, hint: "write a folder's whole path", set: setPath(func(s *Service) *string { return &s.Chdir }),
+	{name: "chdir", extension: true, min: 1, max: 1, hint: "write a directory's absolute path", set: setPath(func(s *Service) *string { return &s.Chdir }),
 		get: getText(func(s *Service) string { return s.Chdir })},
-	{name: "chroot", extension: true, security: true, min: 1, max: 1, hint: "write a folder's whole path", set: setPath(func(s *Service) *string { return &s.Chroot }),
+	{name: "chroot", extension: true, security: true, min: 1, max: 1, hint: "write a directory's absolute path", set: setPath(func(s *Service) *string { return &s.Chroot }),
 		get: getText(func(s *Service) string { return s.Chroot })},
 	{name: "no_new_privs", extension: true, security: true, kind: kindBool, min: 1, max: 1, hint: yesNo, set: setBool(func(s *Service) *bool { return &s.NoNewPrivs }),
 		get: getBool(func(s *Service) bool { return s.NoNewPrivs })},
@@ -109,11 +109,11 @@ var accessAttributes = table{
 	{name: "access_times", security: true, kind: kindList, min: 1, max: -1, hint: "write hours as 8:00-18:30, local time", set: setTimes, get: getTimes},
 	{name: "libwrap", kind: kindBoolOrText, perService: true, security: true, min: 1, max: 1, hint: "write a daemon name for hosts_access(5), yes or no", set: setLibwrap, get: getLibwrap},
 	{name: "deny_time", min: 1, max: 1, hint: "write minutes, FOREVER or NEVER", set: setDenyTime, get: getDenyTime},
-	{name: "banner", min: 1, max: 1, hint: "write a file's whole path", set: setPath(func(s *Service) *string { return &s.Banner }),
+	{name: "banner", min: 1, max: 1, hint: "write a file's absolute path", set: setPath(func(s *Service) *string { return &s.Banner }),
 		get: getText(func(s *Service) string { return s.Banner })},
-	{name: "banner_success", min: 1, max: 1, hint: "write a file's whole path", set: setPath(func(s *Service) *string { return &s.BannerSuccess }),
+	{name: "banner_success", min: 1, max: 1, hint: "write a file's absolute path", set: setPath(func(s *Service) *string { return &s.BannerSuccess }),
 		get: getText(func(s *Service) string { return s.BannerSuccess })},
-	{name: "banner_fail", min: 1, max: 1, hint: "write a file's whole path", set: setPath(func(s *Service) *string { return &s.BannerFail }),
+	{name: "banner_fail", min: 1, max: 1, hint: "write a file's absolute path", set: setPath(func(s *Service) *string { return &s.BannerFail }),
 		get: getText(func(s *Service) string { return s.BannerFail })},
 }
 
@@ -152,9 +152,9 @@ var limitAttributes = table{
 
 var logAttributes = table{
 	{name: "log_type", kind: kindScalarOrList, min: 1, max: 4, hint: "write SYSLOG facility [level], or FILE path [soft [hard]]", set: setLogType, get: getLogType},
-	{name: "log_on_success", kind: kindList, additive: true, max: -1, hint: "PID, HOST, USERID, EXIT, DURATION, TRAFFIC and PORT are", set: setLogSet(func(s *Service) *LogSet { return &s.LogOnSuccess }, successWords),
+	{name: "log_on_success", kind: kindList, additive: true, max: -1, hint: "known: PID, HOST, USERID, EXIT, DURATION, TRAFFIC, PORT", set: setLogSet(func(s *Service) *LogSet { return &s.LogOnSuccess }, successWords),
 		get: getLogSet(func(s *Service) LogSet { return s.LogOnSuccess }, successWords)},
-	{name: "log_on_failure", kind: kindList, additive: true, max: -1, hint: "HOST, USERID, ATTEMPT and PORT are", set: setLogSet(func(s *Service) *LogSet { return &s.LogOnFailure }, failureWords),
+	{name: "log_on_failure", kind: kindList, additive: true, max: -1, hint: "known: HOST, USERID, ATTEMPT, PORT", set: setLogSet(func(s *Service) *LogSet { return &s.LogOnFailure }, failureWords),
 		get: getLogSet(func(s *Service) LogSet { return s.LogOnFailure }, failureWords)},
 }
 

@@ -427,10 +427,13 @@ func sizeOf(text string) (int64, bool) {
 	return n * unit, err == nil && n >= 0 && n <= 1<<62/unit
 }
 
+// maxBuffer is the largest SO_SNDBUF or SO_RCVBUF, in bytes.
+const maxBuffer = 1 << 30
+
 func setBuffer(field func(*Service) *int) func(*builder, []word) *fault {
 	return func(b *builder, v []word) *fault {
 		size, ok := sizeOf(v[0].text)
-		if !ok || size < 1 || size > 1<<30 {
+		if !ok || size < 1 || size > maxBuffer {
 			return faultf("", "%q is not a buffer size", v[0].text).atWord(v[0])
 		}
 		*field(b.s) = int(size)

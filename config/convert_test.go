@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,6 +34,7 @@ func thereAndBack(t *testing.T, d Dialect, services []*Service, o Options) {
 	for _, to := range []Dialect{TOML, d} {
 		var lost []Loss
 		text, lost = Write(to, now, o)
+		lost = slices.DeleteFunc(lost, func(l Loss) bool { return l.Extension }) // written nevertheless
 		if len(lost) > 0 {
 			t.Fatalf("%s cannot say %v\n%s", to, lost, text)
 		}

@@ -245,7 +245,7 @@ func (r *inetdReader) program(s *Service, path string, args []string) *fault {
 		return r.internal(s, args)
 	}
 	if !filepath.IsAbs(path) {
-		return faultf("correct field 6: the program's whole path, or internal", "program %q does not begin with /", path)
+		return faultf("correct field 6: the program's absolute path, or internal", "program %q does not begin with /", path)
 	}
 	if slices.ContainsFunc(args, func(a string) bool { return strings.ContainsRune(a, 0) }) || strings.ContainsRune(path, 0) {
 		return faultf("remove it", "a NUL byte cannot be part of an argument")
@@ -262,15 +262,16 @@ func (r *inetdReader) internal(s *Service, args []string) *fault {
 	if len(args) > 0 && args[0] != "internal" {
 		name = args[0]
 	}
-	s.Internal = r.etc.builtins.nameOf(name)
+	builtin := r.etc.builtins.find(name)
+	if builtin == nil {
+		return faultf(r.etc.builtins.hint()+"; on another port, write: internal echo", "there is no internal service %q", name)
+	}
+	s.Internal = builtin.Name
 	switch {
-	case s.Internal == "":
-		return faultf("echo, discard, chargen, daytime, time and tcpmux are; on another port, write: internal echo",
-			"there is no internal service %q", name)
 	case s.Mux != "" || s.SocketType != Stream && s.SocketType != Dgram:
 		return faultf("correct field 2", "an internal service is stream or dgram, with a socket of its own")
-	case s.Internal == "tcpmux" && s.SocketType != Stream:
-		return faultf("correct field 2", "tcpmux is stream tcp")
+	case s.SocketType == Dgram && !builtin.Datagram:
+		return faultf("correct field 2", "%s is stream tcp", builtin.Name)
 	}
 	s.Wait = false
 	return nil

@@ -190,40 +190,25 @@ func muxName(name string) *fault {
 }
 
 // bufferSizes reads what follows the protocol: sndbuf=SIZE and rcvbuf=SIZE,
-// in bytes or with k or m.
+// in bytes, or with k, M or G.
 func bufferSizes(s *Service, options string) *fault {
 	if options == "" {
 		return nil
 	}
 	for _, option := range strings.Split(options, ",") {
 		name, value, _ := strings.Cut(option, "=")
-		size, ok := oldBytesOf(value)
-		if !ok {
+		size, ok := sizeOf(value)
+		if !ok || size < 1 || size > maxBuffer {
 			return faultf("write it as tcp,rcvbuf=16384 or tcp,sndbuf=64k", "%q is not a buffer size", option)
 		}
 		switch name {
 		case "sndbuf":
-			s.SendBuffer = size
+			s.SendBuffer = int(size)
 		case "rcvbuf":
-			s.ReceiveBuffer = size
+			s.ReceiveBuffer = int(size)
 		default:
 			return faultf("correct field 3: sndbuf or rcvbuf", "unknown option %q of a protocol", name)
 		}
 	}
 	return nil
-}
-
-func oldBytesOf(value string) (int, bool) {
-	unit := 1
-	switch {
-	case strings.HasSuffix(value, "k"):
-		unit, value = 1<<10, strings.TrimSuffix(value, "k")
-	case strings.HasSuffix(value, "m"):
-		unit, value = 1<<20, strings.TrimSuffix(value, "m")
-	}
-	n, err := strconv.Atoi(value)
-	if err != nil || n <= 0 || n > 1<<30/unit {
-		return 0, false
-	}
-	return n * unit, true
 }

@@ -143,67 +143,79 @@ func (b *builder) build(defaults *stanza) *Service {
 			b.s.ID = s.words[0].text
 		}
 	}
-	fail := func(at Pos, text *fault) *Service {
-		b.problems = append(b.problems, b.s.problem(at, Error, text.hint, "%s", text.text))
-		return nil
-	}
-	for _, st := range []*stanza{b.stanza, defaults} {
-		if st == nil {
-			continue
-		}
-		for _, s := range st.settings {
-			a := attributes.find(s.name)
-			switch {
-			case a == nil && obsolete[s.name] != "":
-				b.warn(s.pos, "remove it", "%s has no effect: %s", s.name, obsolete[s.name])
-			case a == nil:
-				hint := "remove it"
-				near := attributes.nearest(s.name)
-				if near != nil {
-					hint = "write " + near.name + ", or remove it"
-				}
-				if s.name == "disable" {
-					hint = yesNo
-				}
-				if st == b.stanza || near != nil && near.security && !b.overrides(near) {
-					fail(s.pos, faultf(hint, "unknown setting %q", s.name))
-				}
-			}
-		}
-	}
+	b.rejectUnknown(defaults)
 	for i := range attributes {
-		a := &attributes[i]
-		s := b.merge(a, defaults)
-		if s == nil {
-			continue
-		}
-		bad := s.fault
-		if bad == nil {
-			if s.pos.Line > 0 {
-				b.s.written[a.name] = s.pos
-			}
-			bad = b.set(a, s)
-		}
-		at := s.pos
-		if bad != nil {
-			at = cmp.Or(faultPos(bad, s), s.pos)
-		}
-		switch {
-		case bad == nil:
-		case !a.security && !b.isWritten(a):
-			b.warn(at, bad.hint, "%s; the defaults' %s has no effect", bad.text, a.name)
-		default:
-			fail(at, bad)
-		}
+		b.setAttribute(&attributes[i], defaults)
 	}
 	if Errors(b.problems) {
 		return nil
 	}
 	if bad := b.resolve(); bad != nil {
-		return fail(b.s.PosOf(bad.setting), bad)
+		b.fail(b.s.PosOf(bad.setting), bad)
+		return nil
 	}
 	b.s.comments = b.stanza.comments
 	return b.s
+}
+
+// fail adds an error: the service cannot run.
+func (b *builder) fail(at Pos, bad *fault) {
+	b.problems = append(b.problems, b.s.problem(at, Error, bad.hint, "%s", bad.text))
+}
+
+// rejectUnknown rejects settings that are not in the table. One of the
+// defaults costs the service only where it may have been meant to restrict
+// access or resources.
+func (b *builder) rejectUnknown(defaults *stanza) {
+	for _, st := range []*stanza{b.stanza, defaults} {
+		if st == nil {
+			continue
+		}
+		for _, s := range st.settings {
+			if attributes.find(s.name) != nil {
+				continue
+			}
+			if why := obsolete[s.name]; why != "" {
+				b.warn(s.pos, "remove it", "%s has no effect: %s", s.name, why)
+				continue
+			}
+			near, hint := attributes.nearest(s.name), "remove it"
+			if near != nil {
+				hint = "write " + near.name + ", or remove it"
+			}
+			if s.name == "disable" {
+				hint = yesNo
+			}
+			if st == b.stanza || near != nil && near.security && !b.overrides(near) {
+				b.fail(s.pos, faultf(hint, "unknown setting %q", s.name))
+			}
+		}
+	}
+}
+
+// setAttribute sets an attribute of the service to what the stanza and the
+// defaults say of it.
+func (b *builder) setAttribute(a *attribute, defaults *stanza) {
+	s := b.merge(a, defaults)
+	if s == nil {
+		return
+	}
+	bad := s.fault
+	if bad == nil {
+		if s.pos.Line > 0 {
+			b.s.written[a.name] = s.pos
+		}
+		bad = b.set(a, s)
+	}
+	if bad == nil {
+		return
+	}
+	pos := cmp.Or(faultPos(bad, s), s.pos)
+	if !a.security && !b.isWritten(a) {
+		b.warn(pos, bad.hint, "%s; the defaults' %s has no effect", bad.text, a.name)
+		return
+	}
+	b.fail(pos, bad)
 }
 
 // isWritten reports whether the service itself has a setting.
@@ -232,16 +244,7 @@ func faultPos(bad *fault, s *setting) Pos {
 func (b *builder) set(a *attribute, s *setting) *fault {
 	n := len(s.words)
 	if n < a.min || a.max >= 0 && n > a.max {
-		what := "one value"
-		switch {
-		case a.max < 0:
-			what = "at least one value"
-		case a.min != a.max:
-			what = "one to four values"
-		case a.min == 2:
-			what = "two values"
-		}
-		return faultf(a.hint, "%s takes %s, not %d", a.name, what, n)
+		return faultf(a.hint, "%s takes %s, not %d", a.name, a.valueCount(), n)
 	}
 	if bad := a.set(b, s.words); bad != nil {
 		if bad.hint == "" {
@@ -250,6 +253,20 @@ func (b *builder) set(a *attribute, s *setting) *fault {
 		return bad
 	}
 	return nil
+}
+
+// valueCount returns how many values an attribute takes, in words.
+func (a *attribute) valueCount() string {
+	words := [...]string{"no", "one", "two", "three", "four"}
+	switch {
+	case a.max < 0:
+		return "at least " + words[a.min] + " value"
+	case a.min == a.max && a.min == 1:
+		return "one value"
+	case a.min == a.max:
+		return words[a.min] + " values"
+	}
+	return words[a.min] + " to " + words[a.max] + " values"
 }
 
 // texts returns the words alone.

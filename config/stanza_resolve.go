@@ -43,7 +43,7 @@ func (b *builder) resolveType() *fault {
 	known := map[string]SocketType{"tcp": Stream, "udp": Dgram}
 	switch {
 	case l.protocol == "" && s.SocketType == "" && len(l.listen) == 0 && !mux:
-		return faultf("write socket_type = stream, or dgram", "neither socket_type nor protocol is written").inSetting("socket_type")
+		return faultf("write socket_type = stream, or dgram", "neither socket_type nor protocol is set").inSetting("socket_type")
 	case l.protocol == "" && s.SocketType == Dgram:
 		l.protocol = "udp"
 	case l.protocol == "" && (s.SocketType == Stream || mux):
@@ -58,22 +58,27 @@ func (b *builder) resolveType() *fault {
 		return faultf("correct one of them", "protocol %s is %s, not %s", l.protocol, want, s.SocketType).inSetting("protocol")
 	}
 	if b.dialect == Xinetd && !l.waitSet {
-		return faultf("write wait = yes or wait = no", "wait is not written").inSetting("wait")
+		return faultf("write wait = yes or wait = no", "wait is not set").inSetting("wait")
 	}
+	return b.resolveBuiltin()
+}
+
+// resolveBuiltin sets which builtin serves, if one does.
+func (b *builder) resolveBuiltin() *fault {
+	s, l := b.s, &b.raw
 	if l.builtin != "" || l.types["internal"] {
 		name := l.builtin
 		if name == "" {
 			name = s.Name
 		}
 		if s.Internal = b.etc.builtins.nameOf(name); s.Internal == "" && !s.Sensor {
-			return faultf("echo, discard, chargen, daytime, time and tcpmux are; servers, services and xadmin are gone from xinetd, too",
-				"there is no internal service %q", name).inSetting("type")
+			return faultf(b.etc.builtins.hint()+" (xinetd has dropped servers, services and xadmin)", "there is no internal service %q", name).inSetting("type")
 		}
 	}
 	if s.Sensor {
-		s.Internal = "discard" // never served: whoever comes is refused
+		s.Internal = "discard" // never served: every client is refused
 		if s.Wait && s.SocketType == Stream {
-			return faultf("write wait = no", "a sensor that does not accept sees nobody").inSetting("wait")
+			return faultf("write wait = no", "a sensor that does not accept sees no clients").inSetting("wait")
 		}
 	}
 	if s.Internal != "" {
@@ -142,20 +147,29 @@ func (b *builder) resolveAddress() (at Listen, _ *fault) {
 		at.Proto = number
 		return at, nil
 	}
+	port, bad := b.resolvePort()
+	at.Port = port
+	return at, bad
+}
+
+// resolvePort returns the port of a service over TCP or UDP. As in xinetd,
+// its xinetd.conf has to say UNLISTED where /etc/services has another port or
+// none.
+func (b *builder) resolvePort() (int, *fault) {
+	s, l := b.s, &b.raw
 	listed, ok := b.etc.port(s.Name, l.protocol)
+	mustBeListed := !l.types["unlisted"] && b.dialect == Xinetd
 	switch {
-	case l.types["unlisted"] && l.port == 0, !ok && l.port == 0:
-		return at, faultf("write port = N", "%s has no port: it is not in /etc/services, and none is written", s.Name).inSetting("port")
-	case !l.types["unlisted"] && b.dialect == Xinetd && !ok:
-		return at, faultf("write type = UNLISTED", "%s over %s is not in /etc/services", s.Name, l.protocol).inSetting("port")
-	case !l.types["unlisted"] && b.dialect == Xinetd && l.port != 0 && l.port != listed:
-		return at, faultf("write type = UNLISTED, or the other port", "%s is port %d in /etc/services, not %d", s.Name, listed, l.port).inSetting("port")
+	case l.port == 0 && (l.types["unlisted"] || !ok):
+		return 0, faultf("write port = N", "%s has no port: it is not in /etc/services, and port is not set", s.Name).inSetting("port")
+	case mustBeListed && !ok:
+		return 0, faultf("write type = UNLISTED", "%s over %s is not in /etc/services", s.Name, l.protocol).inSetting("port")
+	case mustBeListed && l.port != 0 && l.port != listed:
+		return 0, faultf("write type = UNLISTED, or the other port", "%s is port %d in /etc/services, not %d", s.Name, listed, l.port).inSetting("port")
 	case l.port != 0:
-		at.Port = l.port
-	default:
-		at.Port = listed
+		return l.port, nil
 	}
-	return at, nil
+	return listed, nil
 }
 
 // resolveListenList reads the values of listen. All are of one socket type.
@@ -179,7 +193,7 @@ func (b *builder) resolveListenList() *fault {
 func (b *builder) listener(text string) (at Listen, t SocketType, _ *fault) {
 	proto, rest, ok := strings.Cut(text, ":")
 	if !ok || rest == "" {
-		return at, "", faultf(listenHint, "%q is not a place to listen at", text)
+		return at, "", faultf(listenHint, "%q is not an address to listen on", text)
 	}
 	t = b.s.SocketType
 	if t == "" {
@@ -202,7 +216,7 @@ func (b *builder) listener(text string) (at Listen, t SocketType, _ *fault) {
 	}
 	network, family, bad := protocolName(probe, strings.ToLower(proto))
 	if bad != nil {
-		return at, "", faultf(listenHint, "%q is not a place to listen at", text)
+		return at, "", faultf(listenHint, "%q is not an address to listen on", text)
 	}
 	at = Listen{Network: network, Family: family}
 	host, port := "", rest
@@ -250,6 +264,35 @@ func (b *builder) unixListener(path string) (Listen, *fault) {
 // resolveProgram sets who serves: a program, a builtin or a redirect.
 func (b *builder) resolveProgram() *fault {
 	s, l := b.s, &b.raw
+	bad := b.resolveServer()
+	if bad != nil {
+		return bad
+	}
+	if s.Server != "" {
+		s.Args = append([]string{filepath.Base(s.Server)}, l.args...)
+		if l.flags["nameinargs"] {
+			if s.Args = l.args; len(l.args) == 0 {
+				return faultf("write server_args, beginning with argv[0]", "NAMEINARGS needs server_args").inSetting("flags")
+			}
+		}
+	}
+	if !l.waitSet && s.Internal == "" {
+		s.Wait = s.SocketType != Stream && s.SocketType != Seqpacket
+	}
+	if b.dialect == TOML && !l.cpsSet && s.Wait {
+		s.CPS = loopGuard // a program that leaves its datagrams unread would be started for ever
+	}
+	if s.LogOnSuccess&LogTraffic != 0 && s.Redirect == "" {
+		b.warn(s.PosOf("log_on_success"), "remove it", "TRAFFIC applies to redirects only")
+		s.LogOnSuccess &^= LogTraffic
+	}
+	return nil
+}
+
+// resolveServer checks that there is exactly one of a redirect, a builtin and
+// a program, over a socket that it can serve.
+func (b *builder) resolveServer() *fault {
+	s, l := b.s, &b.raw
 	switch {
 	case s.Redirect != "":
 		s.Server, l.args = "", nil
@@ -258,36 +301,19 @@ func (b *builder) resolveProgram() *fault {
 		}
 		for _, at := range s.Listen {
 			if at.Network != "tcp" && at.Network != "systemd" {
-				return faultf("listen over tcp", "a redirect carries TCP connections, and %s is none", at).inSetting("redirect")
+				return faultf("listen over tcp", "a redirect forwards TCP connections, and %s is not TCP", at).inSetting("redirect")
 			}
 		}
 	case s.Internal != "":
 		s.Server = ""
-		if s.Internal == "tcpmux" && s.SocketType != Stream || s.SocketType != Stream && s.SocketType != Dgram {
+		builtin := b.etc.builtins.find(s.Internal)
+		if s.SocketType == Stream && !builtin.Stream || s.SocketType == Dgram && !builtin.Datagram || s.SocketType != Stream && s.SocketType != Dgram {
 			return faultf("correct socket_type", "the internal service %s is not served over %s", s.Internal, s.SocketType).inSetting("type")
 		}
 	case s.Server == "":
-		return faultf("write server = /path/of/the/program", "server is not written").inSetting("server")
+		return faultf("write server = /path/of/the/program", "server is not set").inSetting("server")
 	case s.User == "":
-		return faultf("write user = name", "user is not written").inSetting("user")
-	}
-	if s.Server != "" {
-		s.Args = append([]string{filepath.Base(s.Server)}, l.args...)
-		if l.flags["nameinargs"] {
-			if s.Args = l.args; len(l.args) == 0 {
-				return faultf("write server_args, beginning with argv[0]", "NAMEINARGS wants server_args").inSetting("flags")
-			}
-		}
-	}
-	if !l.waitSet && s.Internal == "" {
-		s.Wait = s.SocketType != Stream && s.SocketType != Seqpacket
-	}
-	if b.dialect == TOML && !l.cpsSet && s.Wait {
-		s.CPS = loopGuard // lest one which leaves its datagrams unread spins
-	}
-	if s.LogOnSuccess&LogTraffic != 0 && s.Redirect == "" {
-		b.warn(s.PosOf("log_on_success"), "remove it", "TRAFFIC means something for a redirect alone")
-		s.LogOnSuccess &^= LogTraffic
+		return faultf("write user = name", "user is not set").inSetting("user")
 	}
 	return nil
 }

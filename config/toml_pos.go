@@ -1,6 +1,10 @@
 package config
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/BurntSushi/toml"
+)
 
 // The TOML library tells what a file says, but not where, nor its comments.
 // This file finds both, in a text that the library has read without error:
@@ -102,7 +106,7 @@ func (s *tomlScanner) path(end string) []string {
 	for s.at < len(s.text) && s.text[s.at] != '\n' && !strings.HasPrefix(s.text[s.at:], end) {
 		switch c := s.text[s.at]; c {
 		case '"', '\'':
-			part += s.quoted()
+			part += s.quotedKey()
 			continue
 		case '.':
 			path, part = append(path, part), ""
@@ -115,14 +119,22 @@ func (s *tomlScanner) path(end string) []string {
 	return append(path, part)
 }
 
+// quotedKey reads a quoted key and decodes its escapes.
+func (s *tomlScanner) quotedKey() string {
+	from := s.at
+	s.quoted()
+	var decoded struct{ K string }
+	toml.Decode("K = "+s.text[from:s.at], &decoded) // the library has read it without an error before
+	return decoded.K
+}
+
 // quoted takes a string of any of TOML's four kinds.
-func (s *tomlScanner) quoted() string {
+func (s *tomlScanner) quoted() {
 	quote := s.text[s.at : s.at+1]
 	if long := strings.Repeat(quote, 3); strings.HasPrefix(s.text[s.at:], long) {
 		quote = long
 	}
 	s.at += len(quote)
-	from := s.at
 	for s.at < len(s.text) && !strings.HasPrefix(s.text[s.at:], quote) {
 		switch {
 		case s.text[s.at] == '\\' && quote[0] == '"' && s.at+1 < len(s.text) && s.text[s.at+1] != '\n':
@@ -133,12 +145,10 @@ func (s *tomlScanner) quoted() string {
 			s.at++
 		}
 	}
-	text := s.text[from:min(s.at, len(s.text))]
 	s.at = min(s.at+len(quote), len(s.text))
 	for len(quote) == 3 && s.at < len(s.text) && s.text[s.at] == quote[0] { // """" ends with a quote of its own
 		s.at++
 	}
-	return text
 }
 
 // value passes over a value, and its comments, to the end of its line.

@@ -73,10 +73,15 @@ func (r *tomlReader) syntax(err error) {
 	r.report(at, Error, "", "correct it; nothing of the file is used", text)
 }
 
-// posOf returns the position of a key.
+// posOf returns the position of a key, or of the innermost table around it
+// that has one.
 func (r *tomlReader) posOf(path ...string) Pos {
-	mark := r.layout.keys[joinKey(path)]
-	return Pos{r.file, max(mark.line, 1), mark.column}
+	for n := len(path); n > 0; n-- { // a key of an inline table is where that table is
+		if mark, ok := r.layout.keys[joinKey(path[:n])]; ok {
+			return Pos{r.file, mark.line, mark.column}
+		}
+	}
+	return Pos{File: r.file, Line: 1}
 }
 
 func joinKey(path []string) string { return strings.Join(path, "\x00") }

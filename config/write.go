@@ -9,15 +9,22 @@ import (
 	"strings"
 )
 
-// A Loss is a setting that a dialect cannot say.
+// A Loss is a setting that a dialect does not have.
 type Loss struct {
-	Pos     Pos
-	Service string
-	Setting string // "only_from = 192.0.2.0/24"
+	Pos       Pos
+	Service   string
+	Setting   string // "only_from = 192.0.2.0/24"
+	Extension bool   // it is written, but xinetd itself does not know the setting
 }
 
 // String returns it in one line.
-func (l Loss) String() string { return l.Pos.String() + ": " + l.Service + ": " + l.Setting }
+func (l Loss) String() string {
+	text := l.Pos.String() + ": " + l.Service + ": " + l.Setting
+	if l.Extension {
+		text += " (an extension: xinetd itself rejects it)"
+	}
+	return text
+}
 
 // Write writes services in a dialect. What that cannot say is among the
 // losses: it is found by reading what was written and comparing.
@@ -124,7 +131,7 @@ func (w *writer) service(s *Service) {
 		} else if len(problems) > 0 {
 			what += ": " + problems[0].Text
 		}
-		w.lost = append(w.lost, Loss{s.Pos, s.ID, what})
+		w.lost = append(w.lost, Loss{Pos: s.Pos, Service: s.ID, Setting: what})
 	}
 	if len(again) == 0 {
 		one = commentOut(one)
@@ -166,7 +173,7 @@ func (w *writer) compare(s, again *Service) {
 		if !written && s.Dialect != Inetd && !a.security && a.name != "groups" {
 			continue
 		}
-		w.lost = append(w.lost, Loss{s.PosOf(a.name), s.ID, a.name + " = " + strings.Join(before, " ")})
+		w.lost = append(w.lost, Loss{Pos: s.PosOf(a.name), Service: s.ID, Setting: a.name + " = " + strings.Join(before, " ")})
 	}
 	for _, f := range []struct {
 		what          string
@@ -176,11 +183,11 @@ func (w *writer) compare(s, again *Service) {
 		{"NODELAY", s.NoDelay, again.NoDelay}, {"KEEPALIVE", s.KeepAlive, again.KeepAlive},
 	} {
 		if f.before != f.after {
-			w.lost = append(w.lost, Loss{s.PosOf("flags"), s.ID, "flags = " + f.what})
+			w.lost = append(w.lost, Loss{Pos: s.PosOf("flags"), Service: s.ID, Setting: "flags = " + f.what})
 		}
 	}
 	if !reflect.DeepEqual(s.Listen, again.Listen) && len(s.Listen) == len(again.Listen) {
-		w.lost = append(w.lost, Loss{s.Pos, s.ID, fmt.Sprintf("listen = %v", s.Listen)})
+		w.lost = append(w.lost, Loss{Pos: s.Pos, Service: s.ID, Setting: fmt.Sprintf("listen = %v", s.Listen)})
 	}
 }
 

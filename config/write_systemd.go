@@ -22,7 +22,7 @@ func Units(services []*Service) (units []Unit, lost []Loss) {
 	taken := map[string]bool{}
 	for _, s := range services {
 		if s.Internal != "" || s.Mux != "" {
-			lost = append(lost, Loss{s.Pos, s.ID, "the whole service: systemd serves nothing itself"})
+			lost = append(lost, Loss{Pos: s.Pos, Service: s.ID, Setting: "the whole service: systemd serves nothing itself"})
 			continue
 		}
 		name := unitName(s.ID)
@@ -61,7 +61,7 @@ type unitWriter struct {
 func (u *unitWriter) line(format string, args ...any) { fmt.Fprintf(&u.b, format+"\n", args...) }
 
 func (u *unitWriter) lost(setting, text string) {
-	*u.losses = append(*u.losses, Loss{u.s.PosOf(setting), u.s.ID, text})
+	*u.losses = append(*u.losses, Loss{Pos: u.s.PosOf(setting), Service: u.s.ID, Setting: text})
 }
 
 func (u *unitWriter) begin(what string) {
@@ -230,7 +230,7 @@ func (u *unitWriter) addresses() {
 				list = append(list, p.String())
 			}
 			if src.Name != "" {
-				*u.losses = append(*u.losses, Loss{src.Pos, s.ID, setting + " = " + src.Text})
+				*u.losses = append(*u.losses, Loss{Pos: src.Pos, Service: s.ID, Setting: setting + " = " + src.Text})
 			}
 		}
 		return list

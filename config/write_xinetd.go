@@ -62,9 +62,13 @@ func (w *writer) xinetdEntry(b *strings.Builder, s *Service, l Listen) {
 	}
 	if s.Internal != "" && w.etc.builtins.nameOf(s.Name) != s.Internal && !s.Sensor {
 		line("builtin", s.Internal)
+		w.lost = append(w.lost, Loss{Pos: s.Pos, Service: s.ID, Setting: "builtin = " + s.Internal, Extension: true})
 	}
 	for _, i := range w.items(s) {
 		line(i.name, i.values...)
+		if attributes.find(i.name).extension {
+			w.lost = append(w.lost, Loss{Pos: s.PosOf(i.name), Service: s.ID, Setting: i.name + " = " + strings.Join(i.values, " "), Extension: true})
+		}
 	}
 	w.writeRemainingComments(b, s, "\t")
 	b.WriteString("}\n")

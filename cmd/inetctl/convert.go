@@ -40,11 +40,17 @@ func convert(args []string, stdout, stderr io.Writer) int {
 	} else {
 		out, lost = config.Write(config.Dialect(*to), c.services, c.o)
 	}
+	extensions := 0
 	for _, l := range lost {
-		fmt.Fprintf(stderr, "lost: %v\n", l)
+		if l.Extension {
+			extensions++
+			fmt.Fprintf(stderr, "extension: %v\n", l)
+		} else {
+			fmt.Fprintf(stderr, "lost: %v\n", l)
+		}
 	}
-	if len(lost) > 0 && !*lossy {
-		fmt.Fprintf(stderr, "inetctl: convert: %s cannot say %s of this (nothing is written; --lossy writes the rest)\n", *to, count(len(lost), "setting"))
+	if n := len(lost) - extensions; n > 0 && !*lossy {
+		fmt.Fprintf(stderr, "inetctl: convert: %s has no equivalent of %s (nothing is written; --lossy writes the rest)\n", *to, count(n, "setting"))
 		return exitWarnings
 	}
 	if *folder != "" {
@@ -55,8 +61,11 @@ func convert(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fatal("convert", err, stderr)
 	}
-	if config.Errors(c.problems) {
+	switch {
+	case config.Errors(c.problems):
 		return exitErrors
+	case extensions > 0:
+		return exitWarnings
 	}
 	return exitOK
 }

@@ -4,10 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"goinetd/config/syslogname"
 )
 
 // Actions are what the options of a rule ask for, besides the verdict.
@@ -131,12 +132,6 @@ func (a *Actions) option(x *expansion, name, value string, last bool) error {
 	return nil
 }
 
-var (
-	levels     = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
-	facilities = []string{"auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog", "user", "uucp",
-		"local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"}
-)
-
 func (a *Actions) number(name, value string) error {
 	switch name {
 	case "severity":
@@ -144,7 +139,9 @@ func (a *Actions) number(name, value string) error {
 		if !both {
 			facility, level = "daemon", value
 		}
-		if !slices.Contains(levels, level) || !slices.Contains(facilities, facility) {
+		_, knownLevel := syslogname.Level(level)
+		_, knownFacility := syslogname.Facility(facility)
+		if !knownLevel || !knownFacility {
 			return fmt.Errorf("severity %q is none of syslog(3)'s", value)
 		}
 		a.Severity = value

@@ -11,9 +11,10 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"time"
+
+	"goinetd/config/syslogname"
 )
 
 // A Priority is a severity of RFC 5424, section 6.2.1, with a facility above
@@ -23,18 +24,13 @@ type Priority int
 // PriorityOf returns the priority of a facility and a level by their names in
 // syslog(3); an empty facility is the logger's.
 func PriorityOf(facility, level string) Priority {
-	p := Priority(max(slices.Index(levels, level), 0))
-	if i := slices.Index(facilities, facility); i > 0 {
-		p |= Priority(i << 3)
+	l, _ := syslogname.Level(level)
+	p := Priority(max(l, 0))
+	if f, ok := syslogname.Facility(facility); ok {
+		p |= Priority(f << 3)
 	}
 	return p
 }
-
-var (
-	levels     = []string{"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"}
-	facilities = []string{"kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
-		"", "", "", "", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"}
-)
 
 // level is the severity without the facility.
 func (p Priority) level() Priority { return p & 7 }

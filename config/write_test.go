@@ -1,0 +1,68 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// Units are the same at every run, whatever the order of maps.
+func TestUnitsAreDeterministic(t *testing.T) {
+	const text = "service a\n{\ntype = UNLISTED\nport = 7001\nsocket_type = stream\nwait = no\nuser = nobody\nserver = /bin/cat\nflags = KEEPALIVE NODELAY IDONLY NORETRY\nrlimit_as = 1M\nrlimit_cpu = 3\n}\n"
+	var first string
+	for i := range 50 {
+		services, _ := ReadXinetd("x", text, Options{})
+		units, lost := Units(services)
+		var b strings.Builder
+		for _, u := range units {
+			b.WriteString(u.Name + "\n" + u.Text)
+		}
+		for _, l := range lost {
+			b.WriteString(l.String() + "\n")
+		}
+		if i == 0 {
+			first = b.String()
+		} else if b.String() != first {
+			t.Fatalf("run %d differs:\n%s\nfrom the first:\n%s", i, b.String(), first)
+		}
+	}
+	for _, want := range []string{"KeepAlive=yes\nNoDelay=yes\n", "flags = IDONLY\n", "flags = NORETRY\n"} {
+		if !strings.Contains(first, want) {
+			t.Errorf("no %q in\n%s", want, first)
+		}
+	}
+}
+
+// What xinetd itself would reject is written and listed.
+func TestExtensionsAreListed(t *testing.T) {
+	services, problems := ReadTOML("x.toml", "[service.a]\nlisten = \"tcp:7001\"\nuser = \"nobody\"\nserver = \"/bin/cat\"\nchroot = \"/srv\"\ncps_per_source = [5, 60]\ninstances = 3\n", Options{})
+	if len(services) != 1 {
+		t.Fatal(problems)
+	}
+	text, lost := Write(Xinetd, services, Options{})
+	listed := map[string]bool{}
+	for _, l := range lost {
+		listed[l.Setting] = l.Extension
+	}
+	if !listed["chroot = /srv"] || !listed["cps_per_source = 5 60"] || listed["instances = 3"] {
+		t.Errorf("losses %v", lost)
+	}
+	if !strings.Contains(text, "chroot           = /srv\n") {
+		t.Errorf("not written:\n%s", text)
+	}
+}
+
+func TestValueCounts(t *testing.T) {
+	const service = "service a\n{\ntype = UNLISTED\nport = 7001\nsocket_type = stream\nwait = no\nuser = nobody\nserver = /bin/cat\n"
+	for setting, want := range map[string]string{
+		"redirect = 192.0.2.1 80 90":        "redirect takes one to two values, not 3",
+		"cps = 50":                          "cps takes two values, not 1",
+		"log_type = SYSLOG daemon info x y": "log_type takes one to four values, not 5",
+		"access_times =":                    "access_times takes at least one value, not 0",
+		"umask = 022 077":                   "umask takes one value, not 2",
+	} {
+		_, problems := ReadXinetd("x", service+setting+"\n}\n", Options{})
+		if len(problems) != 1 || problems[0].Text != want {
+			t.Errorf("%s: %v, want %q", setting, problems, want)
+		}
+	}
+}
