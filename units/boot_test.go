@@ -102,7 +102,7 @@ After=multi-user.target
 Type=oneshot
 WorkingDirectory=/root
 ExecStart=/bin/sh -c '/root/job >/root/job.out 2>&1; echo \$\$? >/root/job.status'
-ExecStopPost=/bin/systemctl --no-block poweroff
+ExecStopPost=/bin/systemctl --force poweroff
 X
 		mkdir -p systemd/system/default.target.wants
 		ln -sf ../job.service systemd/system/default.target.wants/job.service
