@@ -466,4 +466,3 @@ func TestQuiesce(t *testing.T) {
 		t.Fatal("the client has gone, and it still waits")
 	}
 }
-

@@ -54,8 +54,12 @@ func (st state) String() string {
 // setStateLocked changes a listener's state, and its socket with it: in
 // stateListening alone it is polled; in stateClosed and stateSuspended it is
 // closed, but for a socket of the service manager's, which we could not get
-// back. A closed listener stays closed.
+// back. A listener without a socket cannot listen, and gets stateOpening. A
+// closed listener stays closed.
 func (s *Server) setStateLocked(l *listener, to state) {
+	if to == stateListening && l.fd < 0 {
+		to = stateOpening
+	}
 	if l.state == to || l.state == stateClosed {
 		return
 	}

@@ -71,12 +71,8 @@ func (s *Server) resumeLocked(svc *activeService) (line string) {
 		return ""
 	}
 	for _, l := range svc.listeners {
-		switch {
-		case l.state != stateSuspended:
-		case l.fd >= 0:
+		if l.state == stateSuspended {
 			s.setStateLocked(l, stateListening)
-		default:
-			s.setStateLocked(l, stateOpening)
 		}
 	}
 	return fmt.Sprintf(svc.onResume, svc.def.Name)

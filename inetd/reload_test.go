@@ -1,0 +1,346 @@
+package inetd
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"goinetd/config"
+	"goinetd/inetd/handover"
+	"goinetd/inetd/service"
+	"goinetd/inetd/socket"
+	"goinetd/inetd/spawn"
+)
+
+// served returns the names and the states of what is served.
+func (s *testServer) served() string {
+	var list []string
+	for _, svc := range s.Snapshot().Services {
+		one := svc.Definition.Name
+		for _, l := range svc.Listeners {
+			one += " " + l.State
+		}
+		list = append(list, one)
+	}
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
+
+// Which service takes over which socket at a reload.
+func TestReloadTakesOver(t *testing.T) {
+	one, two, three := freeAddr(t), freeAddr(t), freeAddr(t)
+	for _, c := range []struct {
+		what, before, after string
+		want                string            // served
+		same                map[string]string // whose listener it was -> whose it is
+	}{
+		{"nothing changes", echo("a", one, "") + echo("b", two, ""), echo("a", one, "") + echo("b", two, ""),
+			"a listening, b listening", map[string]string{"a": "a", "b": "b"}},
+		{"a service is renamed", echo("a", one, ""), echo("b", one, "instances = 3"),
+			"b listening", map[string]string{"a": "b"}},
+		{"a service moves to another port", echo("a", one, ""), echo("a", two, ""),
+			"a listening", nil},
+		{"two services exchange their ports", echo("a", one, "") + echo("b", two, ""), echo("a", two, "") + echo("b", one, ""),
+			"a listening, b listening", map[string]string{"a": "b", "b": "a"}},
+		{"a service is removed", echo("a", one, "") + echo("b", two, ""), echo("b", two, ""),
+			"b listening", map[string]string{"b": "b"}},
+		{"another one wants the same port", echo("a", one, ""), echo("a", one, "") + echo("b", one, ""),
+			"a listening", map[string]string{"a": "a"}},
+		{"an error keeps what is not configured", echo("a", one, "") + echo("b", two, ""), echo("b", two, "") + "[service.bad]\nlisten = \"tcp:" + three + "\"\nbogus = 1\n",
+			"a listening, b listening", map[string]string{"a": "a", "b": "b"}},
+		{"a broken definition keeps the old one", echo("a", one, ""), echo("a", one, "bogus = 1"),
+			"a listening", map[string]string{"a": "a"}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			s := newTestServer(t, c.before)
+			before := map[string]*listener{}
+			for name := range c.same {
+				before[name] = s.listener(name)
+			}
+			s.reload(c.after)
+			if got := s.served(); got != c.want {
+				t.Errorf("served: %s, want %s", got, c.want)
+			}
+			for was, is := range c.same {
+				if l := s.listener(is); l != before[was] || l.svc.def.Name != is {
+					t.Errorf("the socket of %s is not %s's", was, is)
+				}
+			}
+			s.Stop()
+			if n := s.sockets.len(); n != 0 {
+				t.Errorf("%d sockets are left", n)
+			}
+		})
+	}
+}
+
+// The counts of a service go on over a reload, and new limits hold.
+func TestReloadKeepsCounts(t *testing.T) {
+	at := freeAddr(t)
+	s := newTestServer(t, echo("a", at, "")).run()
+	c := dialTCP(t, at)
+	io.WriteString(c, "x")
+	io.ReadFull(c, make([]byte, 1))
+	s.reload(echo("a", at, "per_source = 1"))
+	if got := exchange(t, at, "x"); got != "" {
+		t.Errorf("over the new limit: %q", got)
+	}
+	s.logged("FAIL: a per_source_limit")
+	c.Close()
+	s.until("the slot is free", func() bool { return s.running == 0 })
+	if got := exchange(t, at, "x"); got != "x" {
+		t.Errorf("below the limit: %q", got)
+	}
+}
+
+func TestRegistry(t *testing.T) {
+	r := newRegistry()
+	svc := func(key, mux string) *activeService {
+		return &activeService{def: &service.Definition{Key: key, Mux: mux}}
+	}
+	a, b, c := svc("a", ""), svc("b", "Date"), svc("c", "")
+	if added, removed := r.replace(map[string]*activeService{"a": a, "b": b}); added != 2 || removed != 0 {
+		t.Errorf("%d added, %d removed", added, removed)
+	}
+	r.indexMux()
+	if r.byMux["date"] != b || !slices.Equal(r.muxNames(), []string{"Date"}) || !slices.Equal(r.keys(), []string{"a", "b"}) {
+		t.Errorf("mux %v, keys %v", r.muxNames(), r.keys())
+	}
+	if added, removed := r.replace(map[string]*activeService{"b": b, "c": c}); added != 1 || removed != 1 {
+		t.Errorf("%d added, %d removed", added, removed)
+	}
+	r.remove(a) // not there any more
+	if r.remove(c); r.len() != 1 {
+		t.Errorf("%d services", r.len())
+	}
+}
+
+func tcpAddress(at string) socket.Address {
+	return socket.Address{Network: "tcp", Type: config.Stream, Addr: netip.MustParseAddrPort(at)}
+}
+
+// Which of the service manager's sockets a service is placed on.
+func TestPlace(t *testing.T) {
+	in := func(name, at string, dual bool) *socket.Inherited {
+		return &socket.Inherited{FD: -1, Name: name, Address: tcpAddress(at), Dual: dual}
+	}
+	table := newSocketTable()
+	for _, one := range []*socket.Inherited{in("web", "127.0.0.1:8001", false), in("echo", "0.0.0.0:7", false), in("both", "[::]:8002", true), in("x", "192.0.2.1:9", false), in("x", "192.0.2.2:9", false)} {
+		table.addInherited(one)
+	}
+	def := func(name string, addresses ...string) *service.Definition {
+		d := &service.Definition{Name: name, Type: config.Stream}
+		for _, a := range addresses {
+			one := service.Address{}
+			if after, ok := strings.CutPrefix(a, "systemd:"); ok {
+				one.Address = socket.Address{Network: "systemd", Type: config.Stream, Name: after}
+			} else {
+				one.Address = tcpAddress(a)
+			}
+			d.Addresses = append(d.Addresses, one)
+		}
+		return d
+	}
+	for _, c := range []struct {
+		what    string
+		def     *service.Definition
+		want    string // addresses; * marks an inherited socket
+		missing string
+	}{
+		{"by its address", def("other", "127.0.0.1:8001"), "*127.0.0.1:8001", ""},
+		{"by its name, on another port", def("web", "127.0.0.1:80"), "*127.0.0.1:8001", ""},
+		{"by its name, but of another family", def("web", "[::1]:80"), "[::1]:80", ""},
+		{"its own socket", def("new", "127.0.0.1:80"), "127.0.0.1:80", ""},
+		{"one socket for both families", def("other", "0.0.0.0:8002", "[::]:8002"), "*[::]:8002", ""},
+		{"one of two addresses", def("other", "192.0.2.1:9", "192.0.2.9:9"), "*192.0.2.1:9 192.0.2.9:9", ""},
+		{"all of a name", def("other", "systemd:x"), "*192.0.2.1:9 *192.0.2.2:9", ""},
+		{"a name and an address", def("other", "systemd:web", "127.0.0.1:80"), "*127.0.0.1:8001 127.0.0.1:80", ""},
+		{"a name that nobody passed", def("other", "systemd:nothing"), "", "nothing"},
+		{"a service behind tcpmux", def("web"), "", ""},
+	} {
+		list, missing := table.place(c.def)
+		var got []string
+		for _, p := range list {
+			mark := ""
+			if p.in != nil {
+				mark = "*"
+			}
+			got = append(got, mark+p.Addr.String())
+		}
+		if strings.Join(got, " ") != c.want || strings.Join(missing, " ") != c.missing {
+			t.Errorf("%s: %q, missing %q; want %q, %q", c.what, got, missing, c.want, c.missing)
+		}
+	}
+}
+
+// An address in use is reported once with its owner, and opened when free.
+func TestAddressInUse(t *testing.T) {
+	at := freeAddr(t)
+	other, err := net.Listen("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newTestServer(t, echo("a", at, "")+echo("b", freeAddr(t), ""))
+	s.logged("bind tcp " + at + ": address already in use by pid ")
+	s.logged("a is retried until it can listen")
+	if got := s.served(); got != "a opening, b listening" {
+		t.Errorf("served: %s", got)
+	}
+	other.Close()
+	s.logged("a: now listening on tcp " + at)
+	if got := s.served(); got != "a listening, b listening" {
+		t.Errorf("served: %s", got)
+	}
+}
+
+func TestBindRetry(t *testing.T) {
+	var r bindRetry
+	fired := make(chan bool, 1)
+	r.schedule(1, func() { fired <- true })
+	if r.timer == nil || r.tries != 1 {
+		t.Fatalf("%+v", r)
+	}
+	select {
+	case <-fired:
+	case <-time.After(patience):
+		t.Fatal("not retried")
+	}
+	for range soonRetries + 1 {
+		r.schedule(1, func() {})
+	}
+	if r.tries <= soonRetries {
+		t.Errorf("%d tries", r.tries)
+	}
+	if r.schedule(0, nil); r.timer != nil || r.tries != 0 {
+		t.Errorf("nothing waits, and a try is scheduled: %+v", r)
+	}
+}
+
+// An address that the host does not have, and one that is not ours to use.
+func TestNothingToServe(t *testing.T) {
+	s := newTestServer(t, "[service.x]\nlisten = \"tcp:7001\"\nbogus = 1\n")
+	if s.err != errNothing {
+		t.Errorf("a configuration without a good service: %v", s.err)
+	}
+	if s := newTestServer(t, ""); s.err != nil {
+		t.Errorf("an empty configuration: %v", s.err)
+	}
+	if s := newTestServer(t, "[service.x]\nlisten = \"tcp:7001\"\nbogus = 1\n", func(o *Options) { o.StayAlive = true }); s.err != nil {
+		t.Errorf("with StayAlive: %v", s.err)
+	}
+}
+
+// The next process gets the sockets and the programs of this one.
+func TestHandOver(t *testing.T) {
+	kept, dropped := freeAddr(t), freeAddr(t)
+	n := &fakeNotifier{}
+	first := newTestServer(t, echo("kept", kept, "")+echo("dropped", dropped, ""), func(o *Options) { o.Notifier = n })
+	client := dialTCP(t, kept) // in the queue, as nobody accepts
+	io.WriteString(client, "x")
+	started := first.now()
+	first.children.Add(spawn.Existing(1), task{svc: first.listener("kept").svc, def: first.listener("kept").svc.def, from: netip.MustParseAddrPort("192.0.2.1:5"), start: started})
+	state := first.HandOver()
+	if len(state.Sockets) != 2 || len(state.Children) != 1 || state.Children[0].PID != 1 || state.Children[0].Client.Addr().String() != "192.0.2.1" {
+		t.Fatalf("%d sockets, children %+v", len(state.Sockets), state.Children)
+	}
+	var received handover.State
+	for _, in := range state.Sockets {
+		fd, err := unix.FcntlInt(uintptr(in.FD), unix.F_DUPFD_CLOEXEC, 3) // as over the exec
+		if err != nil {
+			t.Fatal(err)
+		}
+		received.Sockets = append(received.Sockets, socket.FromExec(fd, in.Name))
+	}
+	received.Children = state.Children
+	second := newTestServer(t, echo("kept", kept, "instances = 2"), func(o *Options) { o.State = received; o.Notifier = n })
+	second.logged("tcp " + dropped + ", retained from the inetd before this one, belongs to no service: closed")
+	svc := second.listener("kept").svc
+	if svc.gate.Running() != 1 || second.running != 1 {
+		t.Errorf("%d programs are counted", svc.gate.Running())
+	}
+	second.run()
+	if _, err := io.ReadFull(client, make([]byte, 1)); err != nil {
+		t.Errorf("the client in the queue was lost: %v", err)
+	}
+}
+
+// A socket of the service manager's that no service wants is closed, and one
+// that is wanted is served on.
+func TestInheritedSockets(t *testing.T) {
+	open := func() (*socket.Inherited, string) {
+		a := tcpAddress(freeAddr(t))
+		fd, err := socket.Open(a, socket.Options{Backlog: 5, UID: -1, GID: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := socket.FromExec(fd, "name-"+fmt.Sprint(a.Addr.Port()))
+		return in, a.Addr.String()
+	}
+	wanted, at := open()
+	stray, _ := open()
+	s := newTestServer(t, echo("a", at, ""), func(o *Options) { o.Inherited = []*socket.Inherited{wanted, stray} }).run()
+	s.logged("socket " + stray.Name + " (" + stray.Address.String() + ") was passed by the service manager, and no service wants it: closed")
+	if got := exchange(t, at, "x"); got != "x" {
+		t.Errorf("%q", got)
+	}
+	s.reload("[service.b]\nlisten = \"systemd:" + wanted.Name + "\"\nbuiltin = \"discard\"\n[service.c]\nlisten = \"systemd:nothing\"\nbuiltin = \"echo\"\n")
+	s.logged(`c: the service manager passed no stream socket named "nothing"`)
+	if l := s.listener("b"); l.fd != wanted.FD {
+		t.Errorf("b is on descriptor %d, not %d", l.fd, wanted.FD)
+	}
+}
+
+// The end of a program frees its slot, reclaims its socket, and is logged.
+func TestChildExited(t *testing.T) {
+	at := freeAddr(t)
+	s := newTestServer(t, fmt.Sprintf("[service.tftp]\nlisten = \"udp:%s\"\nuser = \"nobody\"\nserver = \"/bin/false\"\nlog_on_success = [\"PID\", \"EXIT\"]\n", at))
+	l := s.listener("tftp")
+	s.mu.Lock()
+	handOff, ok := s.beginHandOffLocked(l)
+	if !ok || handOff == 0 || l.state != stateHandedOff {
+		t.Fatalf("no hand-off: %v", l.state)
+	}
+	c := client{l: l, svc: l.svc, def: l.svc.def}
+	var d decision
+	s.admitLocked(&c, &d, netip.Addr{})
+	s.mu.Unlock()
+	s.childExited(spawn.Exit{PID: 812, Status: 3 << 8, HasStatus: true}, task{svc: l.svc, def: l.svc.def, handedOff: l, handOff: handOff, start: s.now()})
+	s.logged("EXIT: tftp status=3 pid=812")
+	if l.state != stateListening || s.running != 0 {
+		t.Errorf("%v, %d running", l.state, s.running)
+	}
+	s.childExited(spawn.Exit{PID: 813}, task{auxiliary: true, def: l.svc.def}) // counts nowhere
+	// A start that fails pauses the listener, longer each time.
+	s.mu.Lock()
+	handOff, _ = s.beginHandOffLocked(l)
+	s.admitLocked(&c, &d, netip.Addr{})
+	s.handOffFailedLocked(ticket{l: l, svc: l.svc, def: l.svc.def, handOff: handOff})
+	if l.state != statePaused || l.failures != 1 || s.running != 0 {
+		t.Errorf("after a failed start: %v, %d failures", l.state, l.failures)
+	}
+	s.mu.Unlock()
+}
+
+// A connection is ended once it has been idle for the limit.
+func TestAfterIdle(t *testing.T) {
+	idle := make(chan time.Duration, 3)
+	idle <- 0
+	idle <- time.Hour
+	ended := make(chan bool)
+	afterIdle(20*time.Millisecond, func() (time.Duration, bool) { return <-idle, true }, func() { close(ended) })
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Error("not ended")
+	}
+	asked := make(chan bool)
+	afterIdle(time.Millisecond, func() (time.Duration, bool) { close(asked); return time.Hour, false }, func() { t.Error("ended, although it is not known to be idle") })
+	<-asked
+}
