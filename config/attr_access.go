@@ -133,9 +133,9 @@ func setSources(field func(*Service) *[]Source) func(*builder, []word) *fault {
 	return func(b *builder, v []word) *fault {
 		sources := make([]Source, len(v))
 		for i, w := range v {
-			s, doubt, bad := b.etc.readSource(w)
-			if bad != nil {
-				return bad
+			s, doubt, invalid := b.etc.readSource(w)
+			if invalid != nil {
+				return invalid
 			}
 			if doubt != "" {
 				b.warn(w.pos, "correct it if that is not what was meant", "%s", doubt)

@@ -367,14 +367,14 @@ func periodOf(text string, unit time.Duration) (time.Duration, bool) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return time.Duration(n) * unit, n >= 0 && n <= int64(most/unit)
 	}
-	days, rest, ok := strings.Cut(text, "d")
+	days, remainder, ok := strings.Cut(text, "d")
 	n := int64(0)
 	if ok {
 		var err error
 		if n, err = strconv.ParseInt(days, 10, 64); err != nil || n < 0 || n > 36500 {
 			return 0, false
 		}
-		text = rest
+		text = remainder
 	}
 	d, err := time.ParseDuration(text)
 	if text == "" && ok {

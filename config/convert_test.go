@@ -27,7 +27,7 @@ func model(s *Service) Service {
 }
 
 // there and back: a dialect, TOML, and the dialect again say the same.
-func thereAndBack(t *testing.T, d Dialect, services []*Service, o Options) {
+func roundTrip(t *testing.T, d Dialect, services []*Service, o Options) {
 	t.Helper()
 	now := services
 	text := ""
@@ -53,7 +53,7 @@ func thereAndBack(t *testing.T, d Dialect, services []*Service, o Options) {
 }
 
 // The examples and the stanzas that people run.
-func TestThereAndBack(t *testing.T) {
+func TestRoundTrip(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.conf")
 	more, _ := filepath.Glob("../examples/*.conf")
 	if len(files) == 0 || len(more) == 0 {
@@ -74,7 +74,7 @@ func TestThereAndBack(t *testing.T) {
 			if d == TOML {
 				d = Xinetd
 			}
-			thereAndBack(t, d, services, o)
+			roundTrip(t, d, services, o)
 		})
 	}
 }
@@ -207,7 +207,7 @@ func (d dice) inetdConf() string {
 }
 
 // A thousand configurations that nobody wrote.
-func TestGeneratedThereAndBack(t *testing.T) {
+func TestGeneratedRoundTrip(t *testing.T) {
 	o := Options{Builtins: known, Services: "testdata/services"}
 	for seed := range int64(1000) {
 		d := newDice(seed)
@@ -224,7 +224,7 @@ func TestGeneratedThereAndBack(t *testing.T) {
 		if Errors(problems) && seed%2 == 1 {
 			t.Fatalf("seed %d: %v\n%s", seed, problems, text)
 		}
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { thereAndBack(t, dialect, services, o) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { roundTrip(t, dialect, services, o) })
 		if t.Failed() {
 			t.Fatalf("seed %d:\n%s\n%v", seed, text, problems)
 		}

@@ -197,24 +197,24 @@ func readWait(s *Service, field string) *fault {
 		return faultf("correct field 4: wait or nowait", "%q is neither wait nor nowait", field)
 	}
 	limits := []*int{&s.Instances, &s.PerSourcePerMinute, &s.PerSource}
-	for rest := field[end:]; rest != ""; {
-		next := strings.IndexAny(rest[1:], ".:/") + 1
+	for remainder := field[end:]; remainder != ""; {
+		next := strings.IndexAny(remainder[1:], ".:/") + 1
 		if next == 0 {
-			next = len(rest)
+			next = len(remainder)
 		}
-		n, err := strconv.Atoi(rest[1:next])
+		n, err := strconv.Atoi(remainder[1:next])
 		if err != nil || n < 0 {
-			return faultf("correct field 4, as in nowait.60 or nowait/10/30/5", "%q is not a limit", rest[:next])
+			return faultf("correct field 4, as in nowait.60 or nowait/10/30/5", "%q is not a limit", remainder[:next])
 		}
 		switch {
-		case rest[0] != '/':
+		case remainder[0] != '/':
 			s.PerMinute = n
 		case len(limits) > 0:
 			*limits[0], limits = n, limits[1:]
 		default:
 			return faultf("correct field 4: /children/per-source-per-minute/per-source", "too many limits in %q", field)
 		}
-		rest = rest[next:]
+		remainder = remainder[next:]
 	}
 	return nil
 }

@@ -71,17 +71,17 @@ func splitFields(s string) ([]string, error) {
 			s = s[end:]
 			continue
 		}
-		field, rest, ok := unquote(s)
+		field, remainder, ok := unquote(s)
 		if !ok {
 			return fields, errUnterminated
 		}
 		fields = append(fields, field)
-		s = rest
+		s = remainder
 	}
 }
 
 // unquote takes the quoted field at the start of s.
-func unquote(s string) (field, rest string, ok bool) {
+func unquote(s string) (field, remainder string, ok bool) {
 	quote := s[0]
 	var b strings.Builder
 	for i := 1; i < len(s); i++ {

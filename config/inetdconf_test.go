@@ -164,8 +164,8 @@ func FuzzReadInetd(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		services, problems := ReadInetd("inetd.conf", text, Options{Builtins: known, PerMinute: 256, Services: "testdata/services"})
 		sane(t, text, services, problems)
-		kept, _ := rejectConflicts(services)
-		if again, more := rejectConflicts(kept); len(again) != len(kept) || len(more) != 0 {
+		retained, _ := rejectConflicts(services)
+		if again, more := rejectConflicts(retained); len(again) != len(retained) || len(more) != 0 {
 			t.Errorf("clashes are left: %v", more)
 		}
 	})

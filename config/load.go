@@ -183,7 +183,7 @@ func isLeftover(name string) bool {
 // rejectConflicts drops services whose socket an earlier service has. A
 // service on both families leaves IPv6 to an entry that names it: in 4.4BSD's
 // files tcp is IPv4, with an entry for tcp6 beside it.
-func rejectConflicts(services []*Service) (kept []*Service, problems []Problem) {
+func rejectConflicts(services []*Service) (retained []*Service, problems []Problem) {
 	splitFamilies(services)
 	taken := map[string]*Service{}
 	for _, s := range services {
@@ -202,9 +202,9 @@ func rejectConflicts(services []*Service) (kept []*Service, problems []Problem) 
 		for _, p := range places {
 			taken[p] = s
 		}
-		kept = append(kept, s)
+		retained = append(retained, s)
 	}
-	return kept, problems
+	return retained, problems
 }
 
 // splitFamilies narrows tcp and udp to IPv4 where another service is on IPv6

@@ -150,8 +150,8 @@ func (b *builder) build(defaults *stanza) *Service {
 	if Errors(b.problems) {
 		return nil
 	}
-	if bad := b.resolve(); bad != nil {
-		b.fail(b.s.PosOf(bad.setting), bad)
+	if invalid := b.resolve(); invalid != nil {
+		b.fail(b.s.PosOf(invalid.setting), invalid)
 		return nil
 	}
 	b.s.comments = b.stanza.comments
@@ -159,8 +159,8 @@ func (b *builder) build(defaults *stanza) *Service {
 }
 
 // fail adds an error: the service cannot run.
-func (b *builder) fail(at Pos, bad *fault) {
-	b.problems = append(b.problems, b.s.problem(at, Error, bad.hint, "%s", bad.text))
+func (b *builder) fail(at Pos, invalid *fault) {
+	b.problems = append(b.problems, b.s.problem(at, Error, invalid.hint, "%s", invalid.text))
 }
 
 // rejectUnknown rejects settings that are not in the table. One of the
@@ -200,22 +200,22 @@ func (b *builder) setAttribute(a *attribute, defaults *stanza) {
 	if s == nil {
 		return
 	}
-	bad := s.fault
-	if bad == nil {
+	invalid := s.fault
+	if invalid == nil {
 		if s.pos.Line > 0 {
 			b.s.written[a.name] = s.pos
 		}
-		bad = b.set(a, s)
+		invalid = b.set(a, s)
 	}
-	if bad == nil {
+	if invalid == nil {
 		return
 	}
-	pos := cmp.Or(faultPos(bad, s), s.pos)
+	pos := cmp.Or(faultPos(invalid, s), s.pos)
 	if !a.security && !b.isWritten(a) {
-		b.warn(pos, bad.hint, "%s; the defaults' %s has no effect", bad.text, a.name)
+		b.warn(pos, invalid.hint, "%s; the defaults' %s has no effect", invalid.text, a.name)
 		return
 	}
-	b.fail(pos, bad)
+	b.fail(pos, invalid)
 }
 
 // isWritten reports whether the service itself has a setting.
@@ -231,9 +231,9 @@ func (b *builder) overrides(a *attribute) bool {
 
 // faultPos returns the position of the word that is wrong, if the fault names
 // one.
-func faultPos(bad *fault, s *setting) Pos {
+func faultPos(invalid *fault, s *setting) Pos {
 	for _, w := range s.words {
-		if bad.value != "" && w.text == bad.value {
+		if invalid.value != "" && w.text == invalid.value {
 			return w.pos
 		}
 	}
@@ -246,11 +246,11 @@ func (b *builder) set(a *attribute, s *setting) *fault {
 	if n < a.min || a.max >= 0 && n > a.max {
 		return faultf(a.hint, "%s takes %s, not %d", a.name, a.valueCount(), n)
 	}
-	if bad := a.set(b, s.words); bad != nil {
-		if bad.hint == "" {
-			bad.hint = a.hint
+	if invalid := a.set(b, s.words); invalid != nil {
+		if invalid.hint == "" {
+			invalid.hint = a.hint
 		}
-		return bad
+		return invalid
 	}
 	return nil
 }

@@ -17,8 +17,8 @@ import (
 // resolve turns the gathered settings into a service.
 func (b *builder) resolve() *fault {
 	for _, step := range []func() *fault{b.resolveFlags, b.resolveType, b.resolveListen, b.resolveProgram, b.resolveAccess} {
-		if bad := step(); bad != nil {
-			return bad
+		if invalid := step(); invalid != nil {
+			return invalid
 		}
 	}
 	return nil
@@ -97,8 +97,8 @@ func (b *builder) resolveListen() *fault {
 		// inetd.conf's "tcpmux/+name" is a name, too.
 		s.Mux = strings.TrimPrefix(strings.TrimPrefix(s.Name, "tcpmux/"), "+")
 		s.MuxPlus = l.types["tcpmuxplus"]
-		if bad := muxName(s.Mux); bad != nil {
-			return bad.inSetting("type")
+		if invalid := muxName(s.Mux); invalid != nil {
+			return invalid.inSetting("type")
 		}
 		return nil
 	}
@@ -108,9 +108,9 @@ func (b *builder) resolveListen() *fault {
 	if len(l.listen) > 0 {
 		return b.resolveListenList()
 	}
-	at, bad := b.resolveAddress()
-	if bad != nil {
-		return bad
+	at, invalid := b.resolveAddress()
+	if invalid != nil {
+		return invalid
 	}
 	s.Listen = []Listen{at}
 	return nil
@@ -133,8 +133,8 @@ func (b *builder) resolveAddress() (at Listen, _ *fault) {
 	if a, err := netip.ParseAddr(at.Host); err == nil {
 		if a == netip.IPv6Unspecified() { // with IPv4, as where there is no bind
 			at.Host = ""
-		} else if bad := literalFamily(&at); bad != nil {
-			return at, bad.inSetting("bind")
+		} else if invalid := literalFamily(&at); invalid != nil {
+			return at, invalid.inSetting("bind")
 		} else if six && !four && a.Is4() {
 			return at, faultf("correct one of them", "address %s does not go with the flag IPv6", at.Host).inSetting("bind")
 		}
@@ -147,9 +147,9 @@ func (b *builder) resolveAddress() (at Listen, _ *fault) {
 		at.Proto = number
 		return at, nil
 	}
-	port, bad := b.resolvePort()
+	port, invalid := b.resolvePort()
 	at.Port = port
-	return at, bad
+	return at, invalid
 }
 
 // resolvePort returns the port of a service over TCP or UDP. As in xinetd,
@@ -175,9 +175,9 @@ func (b *builder) resolvePort() (int, *fault) {
 // resolveListenList reads the values of listen. All are of one socket type.
 func (b *builder) resolveListenList() *fault {
 	for _, w := range b.raw.listen {
-		at, t, bad := b.listener(w.text)
-		if bad != nil {
-			return bad.inSetting("listen")
+		at, t, invalid := b.listener(w.text)
+		if invalid != nil {
+			return invalid.inSetting("listen")
 		}
 		if b.s.SocketType == "" {
 			b.s.SocketType = t
@@ -191,8 +191,8 @@ func (b *builder) resolveListenList() *fault {
 }
 
 func (b *builder) listener(text string) (at Listen, t SocketType, _ *fault) {
-	proto, rest, ok := strings.Cut(text, ":")
-	if !ok || rest == "" {
+	proto, remainder, ok := strings.Cut(text, ":")
+	if !ok || remainder == "" {
 		return at, "", faultf(listenHint, "%q is not an address to listen on", text)
 	}
 	t = b.s.SocketType
@@ -201,10 +201,10 @@ func (b *builder) listener(text string) (at Listen, t SocketType, _ *fault) {
 	}
 	switch proto {
 	case "systemd":
-		return Listen{Network: "systemd", Host: rest}, t, nil
+		return Listen{Network: "systemd", Host: remainder}, t, nil
 	case "unix":
-		at, bad := b.unixListener(rest)
-		return at, t, bad
+		at, invalid := b.unixListener(remainder)
+		return at, t, invalid
 	}
 	probe := &Service{SocketType: t}
 	if strings.HasPrefix(proto, "udp") {
@@ -214,23 +214,23 @@ func (b *builder) listener(text string) (at Listen, t SocketType, _ *fault) {
 	} else {
 		probe.SocketType = Raw
 	}
-	network, family, bad := protocolName(probe, strings.ToLower(proto))
-	if bad != nil {
+	network, family, invalid := protocolName(probe, strings.ToLower(proto))
+	if invalid != nil {
 		return at, "", faultf(listenHint, "%q is not an address to listen on", text)
 	}
 	at = Listen{Network: network, Family: family}
-	host, port := "", rest
-	if i := strings.LastIndexByte(rest, ':'); i >= 0 && network != proto || i >= 0 && (network == "tcp" || network == "udp") {
-		host, port = rest[:i], rest[i+1:]
+	host, port := "", remainder
+	if i := strings.LastIndexByte(remainder, ':'); i >= 0 && network != proto || i >= 0 && (network == "tcp" || network == "udp") {
+		host, port = remainder[:i], remainder[i+1:]
 	}
 	if network != "tcp" && network != "udp" {
 		number, ok := netdb.Protocol(network)
 		if !ok {
 			return at, "", faultf(listenHint, "unknown protocol %q", proto)
 		}
-		at.Proto, at.Host = number, strings.Trim(rest, "[]*")
-		bad := literalFamily(&at)
-		return at, Raw, bad
+		at.Proto, at.Host = number, strings.Trim(remainder, "[]*")
+		invalid := literalFamily(&at)
+		return at, Raw, invalid
 	}
 	if host != "" {
 		hosts, wrong := splitHosts(host)
@@ -244,8 +244,8 @@ func (b *builder) listener(text string) (at Listen, t SocketType, _ *fault) {
 	if at.Port, ok = b.etc.port(port, network); !ok {
 		return at, "", faultf("write a number from 1 to 65535, or a name of /etc/services", "unknown port %q", port)
 	}
-	bad = literalFamily(&at)
-	return at, probe.SocketType, bad
+	invalid = literalFamily(&at)
+	return at, probe.SocketType, invalid
 }
 
 func (b *builder) unixListener(path string) (Listen, *fault) {
@@ -264,9 +264,9 @@ func (b *builder) unixListener(path string) (Listen, *fault) {
 // resolveProgram sets who serves: a program, a builtin or a redirect.
 func (b *builder) resolveProgram() *fault {
 	s, l := b.s, &b.raw
-	bad := b.resolveServer()
-	if bad != nil {
-		return bad
+	invalid := b.resolveServer()
+	if invalid != nil {
+		return invalid
 	}
 	if s.Server != "" {
 		s.Args = append([]string{filepath.Base(s.Server)}, l.args...)

@@ -41,7 +41,7 @@ func scanTOML(text string) *tomlLayout {
 		case c == ' ' || c == '\t' || c == '\r':
 			s.at++
 		case c == '#':
-			s.comments = append(s.comments, strings.TrimSpace(s.rest()))
+			s.comments = append(s.comments, strings.TrimSpace(s.remainder()))
 		case c == '[':
 			s.header()
 		default:
@@ -59,7 +59,7 @@ func (s *tomlScanner) newline() {
 }
 
 // rest takes the rest of the line, without its end.
-func (s *tomlScanner) rest() string {
+func (s *tomlScanner) remainder() string {
 	from := s.at
 	for s.at < len(s.text) && s.text[s.at] != '\n' {
 		s.at++
@@ -76,7 +76,7 @@ func (s *tomlScanner) header() {
 	}
 	s.table = s.path("]")
 	s.mark(s.table, mark)
-	s.rest()
+	s.remainder()
 }
 
 // assignment reads key = value.
@@ -164,7 +164,7 @@ func (s *tomlScanner) value() {
 		case ']', '}':
 			depth--
 		case '#':
-			s.comments = append(s.comments, strings.TrimSpace(s.rest())) // of the next key, as nobody else's
+			s.comments = append(s.comments, strings.TrimSpace(s.remainder())) // of the next key, as nobody else's
 			continue
 		case '\n':
 			s.newline()

@@ -133,9 +133,9 @@ func (r *tomlReader) checkDefaults(st *stanza) {
 // datagrams is two services with the same settings.
 func (r *tomlReader) service(table map[string]any, name string, defaults *stanza) {
 	if value, written := table["disable"]; written {
-		words, bad := tomlValue("disable", value)
+		words, invalid := tomlValue("disable", value)
 		off, ok := false, false
-		if bad == nil && len(words) == 1 {
+		if invalid == nil && len(words) == 1 {
 			off, ok = boolOf(words[0])
 		}
 		if !ok {
@@ -240,8 +240,8 @@ func tomlValue(name string, value any) ([]string, *fault) {
 	case []any:
 		words := []string{}
 		for _, one := range v {
-			w, bad := tomlValue(name+"[]", one)
-			if bad != nil || len(w) != 1 {
+			w, invalid := tomlValue(name+"[]", one)
+			if invalid != nil || len(w) != 1 {
 				return nil, faultf("write strings and numbers", "%s has something in its list that is neither a string nor a number", name)
 			}
 			words = append(words, w...)
@@ -262,8 +262,8 @@ func tomlValue(name string, value any) ([]string, *fault) {
 func tomlEnv(table map[string]any) ([]string, *fault) {
 	words := []string{}
 	for _, key := range slices.Sorted(maps.Keys(table)) {
-		w, bad := tomlValue(key, table[key])
-		if bad != nil || len(w) != 1 {
+		w, invalid := tomlValue(key, table[key])
+		if invalid != nil || len(w) != 1 {
 			return nil, faultf("write it as a string", "the variable %s is neither a string nor a number", key)
 		}
 		words = append(words, key+"="+w[0])

@@ -255,7 +255,7 @@ func listenText(l Listen) string {
 	}
 	suffix := [...]string{Both: "", IPv4: "4", IPv6: "6", Mapped: "46"}[l.Family]
 	probe := Listen{Host: l.Host}
-	if bad := literalFamily(&probe); bad == nil && probe.Family == l.Family {
+	if invalid := literalFamily(&probe); invalid == nil && probe.Family == l.Family {
 		suffix = "" // the address says it
 	}
 	if l.Network != "tcp" && l.Network != "udp" {

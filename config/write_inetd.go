@@ -20,14 +20,14 @@ func (w *writer) inetd(s *Service) string {
 		w.inetdLine(&b, s, name, "tcp")
 		return b.String()
 	}
-	for rest := s.Listen; len(rest) > 0; {
+	for remainder := s.Listen; len(remainder) > 0; {
 		n := 1
-		for n < len(rest) && sameAddressList(rest[0], rest[n]) {
+		for n < len(remainder) && sameAddressList(remainder[0], remainder[n]) {
 			n++
 		}
-		where, protocol := w.inetdAddress(s, rest[:n])
+		where, protocol := w.inetdAddress(s, remainder[:n])
 		w.inetdLine(&b, s, where, protocol)
-		rest = rest[n:]
+		remainder = remainder[n:]
 	}
 	return b.String()
 }

@@ -274,7 +274,7 @@ func unitQuoted(text string) string {
 // reportLosses notes the settings that a unit has no equivalent of.
 func (u *unitWriter) reportLosses(accept bool) {
 	s := u.s
-	told := map[string]bool{"user": true, "group": true, "server": true, "server_args": true, "umask": true, "nice": true, "env": true,
+	noted := map[string]bool{"user": true, "group": true, "server": true, "server_args": true, "umask": true, "nice": true, "env": true,
 		"chdir": true, "chroot": true, "no_new_privs": true, "session_timeout": true, "only_from": true, "no_access": true, "sndbuf": true, "rcvbuf": true,
 		"redirect": true, "groups": s.Groups, "queue": !s.Queue || s.Instances == 0, "instances": accept, "per_source": accept, "passenv": len(s.PassEnv) == 1 && s.PassEnv[0] == "*"}
 	usual := &Service{Umask: -1, Libwrap: s.Libwrap}
@@ -292,7 +292,7 @@ func (u *unitWriter) reportLosses(accept bool) {
 	}
 	for i := range attributes {
 		a := &attributes[i]
-		if a.get == nil || told[a.name] || strings.HasPrefix(a.name, "rlimit_") {
+		if a.get == nil || noted[a.name] || strings.HasPrefix(a.name, "rlimit_") {
 			continue
 		}
 		if values := a.get(s); values != nil && !slices.Equal(values, a.get(usual)) {

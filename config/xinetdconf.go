@@ -92,7 +92,7 @@ type xinetdFile struct {
 	comments []string
 }
 
-func (f *xinetdFile) place() Pos { return Pos{File: f.name, Line: f.number} }
+func (f *xinetdFile) pos() Pos { return Pos{File: f.name, Line: f.number} }
 
 // next returns the words of the next line that has any.
 func (f *xinetdFile) next() ([]word, bool) {
@@ -124,10 +124,10 @@ func (f *xinetdFile) words() []word {
 		}
 		w := word{pos: Pos{f.name, f.number, at + 1}}
 		if line[at] == '"' || line[at] == '\'' {
-			if text, rest, ok := unquote(line[at:]); ok {
+			if text, remainder, ok := unquote(line[at:]); ok {
 				w.text = text
 				words = append(words, w)
-				at = len(line) - len(rest)
+				at = len(line) - len(remainder)
 				continue
 			}
 		}
@@ -183,7 +183,7 @@ func (f *xinetdFile) skip() {
 
 // stanza reads a service, or the defaults where it has no name.
 func (f *xinetdFile) stanza(name string, brace bool) {
-	st := &stanza{name: name, pos: f.place(), comments: map[string][]string{}}
+	st := &stanza{name: name, pos: f.pos(), comments: map[string][]string{}}
 	if f.comments != nil {
 		st.comments[""], f.comments = f.comments, nil
 	}
@@ -236,8 +236,8 @@ func (f *xinetdFile) stanza(name string, brace bool) {
 // rest of such an entry is not interpreted: packages leave them for programs
 // that are not installed.
 func (f *xinetdFile) disabled() bool {
-	here, kept := f.number, f.comments
-	defer func() { f.number, f.comments = here, kept }()
+	here, retained := f.number, f.comments
+	defer func() { f.number, f.comments = here, retained }()
 	for {
 		words, ok := f.next()
 		if !ok || words[0].text == "}" || isHeader(words) {
@@ -336,7 +336,7 @@ func settingOf(words []word) setting {
 	first := words[0]
 	s := setting{pos: first.pos}
 	name, values, joined := strings.Cut(first.text, "=")
-	rest := words[1:]
+	remainder := words[1:]
 	s.op = "="
 	switch {
 	case joined:
@@ -345,24 +345,24 @@ func settingOf(words []word) setting {
 			name = n
 		}
 		if values != "" {
-			rest = append([]word{{values, Pos{first.pos.File, first.pos.Line, first.pos.Column + len(first.text) - len(values)}}}, rest...)
+			remainder = append([]word{{values, Pos{first.pos.File, first.pos.Line, first.pos.Column + len(first.text) - len(values)}}}, remainder...)
 		}
-	case len(rest) > 0:
-		op := rest[0].text
+	case len(remainder) > 0:
+		op := remainder[0].text
 		for _, known := range []string{"+=", "-=", "="} {
 			if value, ok := strings.CutPrefix(op, known); ok {
-				s.op, rest, joined = known, rest[1:], true
+				s.op, remainder, joined = known, remainder[1:], true
 				if value != "" {
 					at := words[1].pos
 					at.Column += len(known)
-					rest = append([]word{{value, at}}, rest...)
+					remainder = append([]word{{value, at}}, remainder...)
 				}
 				break
 			}
 		}
 	}
 	s.name = canonical(name)
-	s.words = rest
+	s.words = remainder
 	if !joined || s.name == "" {
 		s.fault = faultf("write it as: name = value", "this line of the entry has no operator")
 	}
@@ -389,7 +389,7 @@ func (f *xinetdFile) resolvePath(path string) string {
 
 // include reads another file, as if it were a new one.
 func (f *xinetdFile) include(path string) {
-	at := f.place()
+	at := f.pos()
 	if slices.Contains(f.r.stack, path) || len(f.r.stack) >= maxIncludes {
 		f.r.report(at, Error, "", "remove the include", path+" is included by itself, or too deep")
 		return
@@ -414,7 +414,7 @@ func (f *xinetdFile) include(path string) {
 func (f *xinetdFile) includeDir(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		f.r.report(f.place(), Error, "", "correct the path, or remove the includedir", err.Error())
+		f.r.report(f.pos(), Error, "", "correct the path, or remove the includedir", err.Error())
 		return
 	}
 	for _, e := range entries {

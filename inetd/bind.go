@@ -112,7 +112,7 @@ type placement struct {
 // bound where the service listens, else on sockets of our own. missing are
 // the names of sockets that the definition asks for ("systemd:name") and
 // nobody passed to us.
-func (t *socketTable) place(d *service.Definition) (list []placement, missing []string) {
+func (t *socketTable) assign(d *service.Definition) (list []placement, missing []string) {
 	for i := range d.Addresses {
 		if a := &d.Addresses[i]; a.Network == "systemd" {
 			found := t.named(a.Name, d.Type)
@@ -125,7 +125,7 @@ func (t *socketTable) place(d *service.Definition) (list []placement, missing []
 		}
 	}
 	if list != nil || missing != nil || len(d.Addresses) == 0 {
-		return append(list, t.placeByAddress(d)...), missing
+		return append(list, t.assignByAddress(d)...), missing
 	}
 	first := d.Addresses[0]
 	for _, in := range t.named(d.Name, d.Type) {
@@ -136,7 +136,7 @@ func (t *socketTable) place(d *service.Definition) (list []placement, missing []
 	if list != nil {
 		return list, nil
 	}
-	return t.placeByAddress(d), nil
+	return t.assignByAddress(d), nil
 }
 
 // named returns the service manager's sockets of a name and a type.
@@ -159,7 +159,7 @@ func (in *inherited) suits(addresses []service.Address) bool {
 }
 
 // placeByAddress returns the placements of a definition by its addresses.
-func (t *socketTable) placeByAddress(d *service.Definition) (list []placement) {
+func (t *socketTable) assignByAddress(d *service.Definition) (list []placement) {
 	for i := range d.Addresses {
 		p := placement{Address: &d.Addresses[i]}
 		if p.Network == "systemd" {

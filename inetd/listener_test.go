@@ -190,7 +190,7 @@ func TestShortage(t *testing.T) {
 
 // A service that loops, or exceeds its cps, is closed and comes back.
 func TestSuspend(t *testing.T) {
-	for _, c := range []struct{ setting, closed, back string }{
+	for _, c := range []struct{ setting, closed, resumed string }{
 		{"per_minute = 3", "looping server failing (looping), service terminated: 3 starts within a minute", "looping: resumed after looping"},
 		{"cps = [3, 1]", "Deactivating service looping due to excessive incoming connections.  Restarting in 1 seconds.", "Activating service looping"},
 	} {
@@ -209,7 +209,7 @@ func TestSuspend(t *testing.T) {
 		ap := netip.MustParseAddrPort(at)
 		unix.Connect(fd, &unix.SockaddrInet4{Port: int(ap.Port()), Addr: ap.Addr().As4()})
 		s.logged(c.closed)
-		s.logged(c.back)
+		s.logged(c.resumed)
 		unix.Close(fd)
 		s.until("it listens again", func() bool { return l.state == stateListening })
 		if got := exchange(t, at, "again"); got != "again" {

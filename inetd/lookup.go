@@ -93,7 +93,7 @@ func (s *Server) resolve(sc *scratch, c *client, d decision) decision {
 		}
 		if d.needUser {
 			user = new(string)
-			if reply, err := ident.Ask(c.from, c.localAddr(), s.o.IdentTimeout); err == nil {
+			if reply, err := ident.Query(c.from, c.localAddr(), s.o.IdentTimeout); err == nil {
 				*user = reply.User
 			}
 		}
@@ -115,7 +115,7 @@ func (s *Server) identify(c *client) bool {
 	if !c.from.IsValid() || c.to.Port() == identPort {
 		return !required
 	}
-	reply, err := ident.Ask(c.from, c.localAddr(), timeout)
+	reply, err := ident.Query(c.from, c.localAddr(), timeout)
 	switch {
 	case err == nil:
 		c.user = reply.String()
@@ -142,7 +142,7 @@ func (s *Server) startRejectedLookup(c *client, d decision) {
 		defer s.endLookup(rejected.from.Addr())
 		sc := new(scratch)
 		s.logFail(sc, &rejected, d.Reason, d.Rule)
-		if reply, err := ident.Ask(rejected.from, rejected.localAddr(), min(s.o.IdentTimeout, userTimeout)); err == nil {
+		if reply, err := ident.Query(rejected.from, rejected.localAddr(), min(s.o.IdentTimeout, userTimeout)); err == nil {
 			log := rejected.def.Log
 			log.Logger.Write(log.Failure, logline.UserID(nil, rejected.def.Name, reply.String()))
 		}

@@ -92,9 +92,9 @@ func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []con
 			s.log.Printf(syslog.Notice, "%s", line)
 		}
 	}
-	next, kept := s.assignLocked(defs, config.Errors(problems))
+	next, retained := s.assignLocked(defs, config.Errors(problems))
 	added, removed := s.services.replace(next)
-	conflicts := s.claimListenersLocked(defs, kept, deleted)
+	conflicts := s.claimListenersLocked(defs, retained, deleted)
 	s.services.indexMux()
 	s.publishPortsLocked()
 	clear(s.warned)
@@ -122,7 +122,7 @@ func (s *Server) define(confs []*config.Service) (defs []*service.Definition, pr
 			continue
 		}
 		defs = append(defs, d)
-		others = others || d.Image != nil && !b.IsOwnUser(conf.User)
+		others = others || d.Image != nil && !b.IsDaemonUser(conf.User)
 		if p := d.Policy; p != nil && p.Access.HasNames() && conf.SocketType == config.Dgram && !conf.Wait {
 			problems = append(problems, conf.Problem(config.Warning, "write addresses",
 				"%s: host names in address lists are not looked up for datagrams of a nowait service: clients that depend on one are refused", conf.ID))
@@ -146,7 +146,7 @@ func (s *Server) define(confs []*config.Service) (defs []*service.Definition, pr
 // assignLocked assigns an active service to each definition: the one of its
 // key, else one that has its socket and is not configured any more, else a
 // new one. With keep, services that are not configured any more are kept.
-func (s *Server) assignLocked(defs []*service.Definition, keep bool) (next map[string]*activeService, kept []*activeService) {
+func (s *Server) assignLocked(defs []*service.Definition, keep bool) (next map[string]*activeService, retained []*activeService) {
 	configured := map[string]bool{}
 	for _, d := range defs {
 		configured[d.Key] = true
@@ -176,20 +176,20 @@ func (s *Server) assignLocked(defs []*service.Definition, keep bool) (next map[s
 	for key, svc := range s.services.byKey {
 		if next[key] == nil && !taken[svc] {
 			next[key] = svc
-			kept = append(kept, svc)
+			retained = append(retained, svc)
 			s.log.Printf(syslog.Warning, "%s: invalid or missing in the configuration; keeps its previous settings until the errors are fixed", svc.def.Name)
 		}
 	}
-	return next, kept
+	return next, retained
 }
 
 // claimListenersLocked returns each service the listeners of its addresses, in
 // the order of the configuration, and closes those that nobody claims. A
 // service that keeps its old definition keeps its listeners before all
 // others. It returns the addresses that two services want.
-func (s *Server) claimListenersLocked(defs []*service.Definition, kept []*activeService, deleted map[*listener]bool) (conflicts []config.Problem) {
+func (s *Server) claimListenersLocked(defs []*service.Definition, retained []*activeService, deleted map[*listener]bool) (conflicts []config.Problem) {
 	claimed := map[*listener]bool{}
-	for _, svc := range kept {
+	for _, svc := range retained {
 		svc.listeners = slices.DeleteFunc(svc.listeners, func(l *listener) bool { return l.svc != svc })
 		for _, l := range svc.listeners {
 			claimed[l] = true
@@ -220,7 +220,7 @@ func (s *Server) claimListenersLocked(defs []*service.Definition, kept []*active
 // it.
 func (s *Server) claimForLocked(svc *activeService, claimed, deleted map[*listener]bool) (conflicts []config.Problem) {
 	svc.listeners = nil
-	places, missing := s.sockets.place(svc.def)
+	places, missing := s.sockets.assign(svc.def)
 	for _, name := range missing {
 		conflicts = append(conflicts, svc.def.Problem(config.Error, "add FileDescriptorName="+name+" to a socket unit that starts inetd",
 			"%s: the service manager passed no %s socket named %q", svc.def.Name, svc.def.Type, name))

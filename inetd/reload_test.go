@@ -127,7 +127,7 @@ func tcpAddress(at string) socket.Address {
 }
 
 // Which of the service manager's sockets a service is placed on.
-func TestPlace(t *testing.T) {
+func TestAssignSockets(t *testing.T) {
 	in := func(name, at string, dual bool) *socket.Inherited {
 		return &socket.Inherited{FD: -1, Name: name, Address: tcpAddress(at), Dual: dual}
 	}
@@ -165,7 +165,7 @@ func TestPlace(t *testing.T) {
 		{"a name that nobody passed", def("other", "systemd:nothing"), "", "nothing"},
 		{"a service behind tcpmux", def("web"), "", ""},
 	} {
-		list, missing := table.place(c.def)
+		list, missing := table.assign(c.def)
 		var got []string
 		for _, p := range list {
 			mark := ""
@@ -239,10 +239,10 @@ func TestNothingToServe(t *testing.T) {
 
 // The next process gets the sockets and the programs of this one.
 func TestHandOver(t *testing.T) {
-	kept, dropped := freeAddr(t), freeAddr(t)
+	retained, dropped := freeAddr(t), freeAddr(t)
 	n := &fakeNotifier{}
-	first := newTestServer(t, echo("kept", kept, "")+echo("dropped", dropped, ""), func(o *Options) { o.Notifier = n })
-	client := dialTCP(t, kept) // in the queue, as nobody accepts
+	first := newTestServer(t, echo("kept", retained, "")+echo("dropped", dropped, ""), func(o *Options) { o.Notifier = n })
+	client := dialTCP(t, retained) // in the queue, as nobody accepts
 	io.WriteString(client, "x")
 	started := first.now()
 	first.children.Add(spawn.Existing(1), task{svc: first.listener("kept").svc, def: first.listener("kept").svc.def, from: netip.MustParseAddrPort("192.0.2.1:5"), start: started})
@@ -259,7 +259,7 @@ func TestHandOver(t *testing.T) {
 		received.Sockets = append(received.Sockets, socket.FromExec(fd, in.Name))
 	}
 	received.Children = state.Children
-	second := newTestServer(t, echo("kept", kept, "instances = 2"), func(o *Options) { o.State = received; o.Notifier = n })
+	second := newTestServer(t, echo("kept", retained, "instances = 2"), func(o *Options) { o.State = received; o.Notifier = n })
 	second.logged("tcp " + dropped + ", retained from the inetd before this one, belongs to no service: closed")
 	svc := second.listener("kept").svc
 	if svc.gate.Running() != 1 || second.running != 1 {
@@ -340,7 +340,7 @@ func TestAfterIdle(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("not ended")
 	}
-	asked := make(chan bool)
-	afterIdle(time.Millisecond, func() (time.Duration, bool) { close(asked); return time.Hour, false }, func() { t.Error("ended, although it is not known to be idle") })
-	<-asked
+	requested := make(chan bool)
+	afterIdle(time.Millisecond, func() (time.Duration, bool) { close(requested); return time.Hour, false }, func() { t.Error("ended, although it is not known to be idle") })
+	<-requested
 }

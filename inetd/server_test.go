@@ -16,7 +16,7 @@ import (
 )
 
 // serve runs a server in this process and gives the address of its service.
-func serve(tb testing.TB, rest string) (s *Server, at string) {
+func serve(tb testing.TB, remainder string) (s *Server, at string) {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -25,7 +25,7 @@ func serve(tb testing.TB, rest string) (s *Server, at string) {
 	at = l.Addr().String()
 	l.Close()
 	user := fmt.Sprint(os.Geteuid())
-	services, problems := config.ReadInetd("test.conf", at+" stream tcp nowait "+user+" "+rest, config.Options{LogStarts: true, Builtins: builtin.Known()})
+	services, problems := config.ReadInetd("test.conf", at+" stream tcp nowait "+user+" "+remainder, config.Options{LogStarts: true, Builtins: builtin.Known()})
 	s, err = New(Options{Log: syslog.ToDaemon("test", "daemon")}) // as in the background
 	if err != nil {
 		tb.Fatal(err)

@@ -221,7 +221,7 @@ var packages = sync.OnceValues(func() ([]string, error) {
 	return files, nil
 })
 
-func ours(t *testing.T) []string {
+func opened(t *testing.T) []string {
 	t.Helper()
 	need(t, "dpkg-deb")
 	files, err := packages()

@@ -3,9 +3,9 @@ package units
 import "testing"
 
 func TestSystemd(t *testing.T) {
-	machine{files: append(append(debs(t, "update-inetd"), ours(t)...), "../docs/hardening.md")}.run(t, "systemd.sh")
+	machine{files: append(append(debs(t, "update-inetd"), opened(t)...), "../docs/hardening.md")}.run(t, "systemd.sh")
 }
 
 func TestReplace(t *testing.T) {
-	machine{files: append(debs(t, "update-inetd", "openbsd-inetd", "tcpd", "tftpd-hpa"), ours(t)...)}.run(t, "replace.sh")
+	machine{files: append(debs(t, "update-inetd", "openbsd-inetd", "tcpd", "tftpd-hpa"), opened(t)...)}.run(t, "replace.sh")
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // worldProgram builds the program that tells of its world.
-var worldProgram = sync.OnceValue(func() error {
-	return compile("testdata/world.c", built.world)
+var attrsProgram = sync.OnceValue(func() error {
+	return compile("testdata/attrs.c", built.attrs)
 })
 
 func compile(source, out string) error {
@@ -25,8 +25,8 @@ func compile(source, out string) error {
 func facts(text string) map[string][]string {
 	m := map[string][]string{}
 	for _, line := range strings.Split(strings.TrimSpace(text), "\n") {
-		word, rest, _ := strings.Cut(line, " ")
-		m[word] = append(m[word], rest)
+		word, remainder, _ := strings.Cut(line, " ")
+		m[word] = append(m[word], remainder)
 	}
 	return m
 }
@@ -42,7 +42,7 @@ func alice(t *testing.T) (before []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kept := ""
+		retained := ""
 		for line := range strings.Lines(strings.TrimRight(string(old), "\n") + "\n") {
 			f := strings.Split(strings.TrimSpace(line), ":")
 			if strings.Contains("\n"+text, "\n"+f[0]+":") {
@@ -52,9 +52,9 @@ func alice(t *testing.T) (before []string) {
 				members := slices.DeleteFunc(strings.Split(f[3], ","), func(name string) bool { return name == "alice" })
 				line = strings.Join(append(f[:3], strings.Join(members, ",")), ":") + "\n"
 			}
-			kept += line
+			retained += line
 		}
-		return write(t, filepath.Join(dir, filepath.Base(file)), kept+text, 0o644)
+		return write(t, filepath.Join(dir, filepath.Base(file)), retained+text, 0o644)
 	}
 	passwd := add("/etc/passwd", "alice:x:4711:4712:Test:/nonexistent:/bin/sh\n")
 	group := add("/etc/group", "alice:x:4712:\nwheelies:x:4713:root,alice\nmodems:x:4714:alice\n")
@@ -62,10 +62,10 @@ func alice(t *testing.T) (before []string) {
 		fmt.Sprintf(`mount --bind %s /etc/passwd && mount --bind %s /etc/group && exec "$@"`, passwd, group), "sh"}
 }
 
-func TestChildWorld(t *testing.T) {
+func TestChildAttributes(t *testing.T) {
 	t.Parallel()
 	need(t, "root", "cc", "unshare")
-	if err := worldProgram(); err != nil {
+	if err := attrsProgram(); err != nil {
 		t.Fatal(err)
 	}
 	before := alice(t)
@@ -77,23 +77,23 @@ func TestChildWorld(t *testing.T) {
 	// nohup(1) leaves; descriptor 9 is one that somebody forgot to close.
 	p := port(t)
 	d := setup{
-		conf:   fmt.Sprintf("%s stream tcp nowait alice %s showme a \"b c\"\n", at(p), built.world),
+		conf:   fmt.Sprintf("%s stream tcp nowait alice %s showme a \"b c\"\n", at(p), built.attrs),
 		before: append(before, "sh", "-c", `trap "" HUP INT QUIT TSTP USR2; ulimit -Sn 777; exec 9</dev/null; umask 0; exec "$@"`, "sh"),
 		env:    []string{"FOO=bar", "LISTEN_FDNAMES=x", "INVOCATION_ID=1", "WATCHDOG_USEC=9999999", "OPTIONS=-l", "JOURNAL_STREAM=1:2", "HOME=/root", "LD_LIBRARY_PATH=/x"},
 	}.start(t)
 	c := dial(t, p)
 	client := c.LocalAddr().(interface{ String() string }).String()
-	world := facts(readAll(t, c))
+	attrs := facts(readAll(t, c))
 
 	groups := strings.Fields(id)
-	got := strings.Fields(world["groups"][0])
+	got := strings.Fields(attrs["groups"][0])
 	slices.Sort(groups)
 	slices.Sort(got)
 	if len(groups) != 3 || !slices.Equal(got, groups) {
 		t.Errorf("groups %v, id says %v", got, groups)
 	}
 	_, clientPort, _ := strings.Cut(client, ":")
-	_, limit, _ := strings.Cut(world["nofile"][0], " ")
+	_, limit, _ := strings.Cut(attrs["nofile"][0], " ")
 	want := map[string][]string{
 		"argv":        {"showme", "a", "b c"},
 		"uid":         {"4711 4711 4711"},
@@ -107,18 +107,18 @@ func TestChildWorld(t *testing.T) {
 		"leads":       {"its group 1"},
 	}
 	for what, list := range want {
-		if !slices.Equal(world[what], list) {
-			t.Errorf("%s: got %q, want %q", what, world[what], list)
+		if !slices.Equal(attrs[what], list) {
+			t.Errorf("%s: got %q, want %q", what, attrs[what], list)
 		}
 	}
 	for _, v := range []string{"FOO=bar", "REMOTE_HOST=127.0.0.1", "REMOTE_ADDR=127.0.0.1", "REMOTE_PORT=" + clientPort, "PROTO=TCP",
 		"TCPREMOTEIP=127.0.0.1", "TCPREMOTEPORT=" + clientPort, "TCPLOCALIP=127.0.0.1", fmt.Sprintf("TCPLOCALPORT=%d", p)} {
-		if !slices.Contains(world["env"], v) {
+		if !slices.Contains(attrs["env"], v) {
 			t.Errorf("no %s in the environment", v)
 		}
 	}
 	for _, name := range []string{"NOTIFY_SOCKET", "LISTEN_FDNAMES", "INVOCATION_ID", "WATCHDOG_USEC", "OPTIONS", "JOURNAL_STREAM", "HOME", "LD_LIBRARY_PATH", "PATH", readyFDVariable} {
-		for _, v := range world["env"] {
+		for _, v := range attrs["env"] {
 			if strings.HasPrefix(v, name+"=") {
 				t.Errorf("%s leaks into the environment", v)
 			}
@@ -133,12 +133,12 @@ func TestChildWorld(t *testing.T) {
 func TestKeepEnvironment(t *testing.T) {
 	t.Parallel()
 	need(t, "root", "cc")
-	if err := worldProgram(); err != nil {
+	if err := attrsProgram(); err != nil {
 		t.Fatal(err)
 	}
 	p := port(t)
-	setup{conf: fmt.Sprintf("%s stream tcp nowait nobody %s world\n", at(p), built.world), flags: []string{"-E"}, env: []string{"HOME=/here"}}.start(t)
-	env := facts(ask(t, p, ""))["env"]
+	setup{conf: fmt.Sprintf("%s stream tcp nowait nobody %s world\n", at(p), built.attrs), flags: []string{"-E"}, env: []string{"HOME=/here"}}.start(t)
+	env := facts(request(t, p, ""))["env"]
 	if !slices.Contains(env, "HOME=/here") {
 		t.Errorf("-E did not keep HOME: %q", env)
 	}
@@ -154,13 +154,13 @@ func TestKeepEnvironment(t *testing.T) {
 func TestUsers(t *testing.T) {
 	t.Parallel()
 	need(t, "root", "cc")
-	if err := worldProgram(); err != nil {
+	if err := attrsProgram(); err != nil {
 		t.Fatal(err)
 	}
 	for field, want := range map[string]string{"4242": "4242 4242 4242", "nobody:daemon": "1 1 1", "nobody.daemon": "1 1 1"} {
 		p := port(t)
-		d := setup{conf: fmt.Sprintf("%s stream tcp nowait %s %s world\n", at(p), field, built.world)}.start(t)
-		if got := facts(ask(t, p, ""))["gid"]; len(got) != 1 || got[0] != want {
+		d := setup{conf: fmt.Sprintf("%s stream tcp nowait %s %s world\n", at(p), field, built.attrs)}.start(t)
+		if got := facts(request(t, p, ""))["gid"]; len(got) != 1 || got[0] != want {
 			t.Errorf("user field %s: gid %q, want %s\n%s", field, got, want, d.text())
 		}
 	}

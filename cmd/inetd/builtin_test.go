@@ -39,7 +39,7 @@ func TestBuiltinsOverTCP(t *testing.T) {
 	if got := readAll(t, c); got != string(big) {
 		t.Errorf("echo of %d bytes: %d, or others", len(big), len(got))
 	}
-	if got := ask(t, ports["discard"], strings.Repeat("x", 1<<20)); got != "" {
+	if got := request(t, ports["discard"], strings.Repeat("x", 1<<20)); got != "" {
 		t.Errorf("discard answers %d bytes", len(got))
 	}
 	c = dial(t, ports["chargen"])
@@ -52,12 +52,12 @@ func TestBuiltinsOverTCP(t *testing.T) {
 		t.Errorf("chargen begins with %q", text[:74])
 	}
 	c.Close()
-	if got := ask(t, ports["daytime"], "some words that are not waited for"); !strings.HasSuffix(got, "\r\n") || len(got) != 26 {
+	if got := request(t, ports["daytime"], "some words that are not waited for"); !strings.HasSuffix(got, "\r\n") || len(got) != 26 {
 		t.Errorf("daytime says %q", got)
 	} else if _, err := time.Parse(time.ANSIC, strings.TrimSpace(got)); err != nil {
 		t.Error(err)
 	}
-	if got := ask(t, ports["time"], ""); len(got) != 4 || binary.BigEndian.Uint32([]byte(got))-uint32(time.Now().Unix()+2208988800)+60 > 120 {
+	if got := request(t, ports["time"], ""); len(got) != 4 || binary.BigEndian.Uint32([]byte(got))-uint32(time.Now().Unix()+2208988800)+60 > 120 {
 		t.Errorf("time says %x", got)
 	}
 	d.find(fmt.Sprintf(`START: %d pid=0 from=127\.0\.0\.1 port=\d+`, ports["daytime"]), 1)
@@ -134,7 +134,7 @@ func TestNoDatagramLoops(t *testing.T) {
 
 // On a host with several addresses, an answer comes from the one that was
 // asked.
-func TestDatagramAnswersFromWhereAsked(t *testing.T) {
+func TestDatagramReplySource(t *testing.T) {
 	t.Parallel()
 	need(t, "root")
 	p := port(t)
@@ -185,7 +185,7 @@ tcpmux/raw stream tcp nowait daemon /bin/sh sh -c "id -un; cat"
 tcpmux/+few stream tcp nowait/1 nobody /bin/cat cat
 `, at(p)), flags: []string{"-l"}}.start(t)
 	before := d.count("fd")
-	for request, want := range map[string]string{
+	for name, want := range map[string]string{
 		"shout\r\nhello":   "+Go\r\nHELLO", // what follows the name is the program's
 		"SHOUT\nhello":     "+Go\r\nHELLO",
 		"raw\r\nx\r\ny":    "daemon\nx\r\ny",
@@ -193,8 +193,8 @@ tcpmux/+few stream tcp nowait/1 nobody /bin/cat cat
 		"nothing\r\nhello": "-Service not available\r\n",
 		"cut off":          "",
 	} {
-		if got := ask(t, p, request); got != want {
-			t.Errorf("%q: %q, want %q", request, got, want)
+		if got := request(t, p, name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
 		}
 	}
 	c := dial(t, p) // in segments
@@ -209,7 +209,7 @@ tcpmux/+few stream tcp nowait/1 nobody /bin/cat cat
 	d.find(`START: tcpmux/\+shout pid=[1-9]\d* from=127\.0\.0\.1`, 3)
 	d.find(`FAIL: \d+ unknown service "nothing" from=127`, 1)
 
-	if got := ask(t, p, strings.Repeat("n", 300)); got != "" {
+	if got := request(t, p, strings.Repeat("n", 300)); got != "" {
 		t.Errorf("a name without end gets %q", got)
 	}
 	first := dial(t, p)
@@ -217,7 +217,7 @@ tcpmux/+few stream tcp nowait/1 nobody /bin/cat cat
 	if _, err := io.ReadFull(first, go_); err != nil {
 		t.Fatal(err)
 	}
-	if got := ask(t, p, "few\r\n"); got != "-Service not available\r\n" {
+	if got := request(t, p, "few\r\n"); got != "-Service not available\r\n" {
 		t.Errorf("a second client of one gets %q", got)
 	}
 	d.find(`FAIL: tcpmux/\+few service_limit from=127`, 1)

@@ -53,7 +53,7 @@ func TestBackground(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid, said := inBackground(t, fmt.Sprintf("%s stream tcp nowait nobody %s cat\n%s stream tcp nowait nosuchuser /bin/cat cat\n", at(p), l, at(q)))
-	if got := ask(t, p, "served"); got != "served" {
+	if got := request(t, p, "served"); got != "served" {
 		t.Errorf("got %q", got)
 	}
 	if !strings.Contains(said, `unknown user "nosuchuser"`) {
@@ -63,8 +63,8 @@ func TestBackground(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	if f := strings.Fields(rest); f[3] != strconv.Itoa(pid) || f[4] != "0" {
+	_, remainder, _ := strings.Cut(string(stat), ") ")
+	if f := strings.Fields(remainder); f[3] != strconv.Itoa(pid) || f[4] != "0" {
 		t.Errorf("session %s, terminal %s", f[3], f[4])
 	}
 	if cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); cwd != "/" {
@@ -119,7 +119,7 @@ func TestEnding(t *testing.T) {
 		d.await("1 program running") // it runs before it is counted
 		d.signal(sig)
 		<-d.ended
-		d.told("STOPPING=1")
+		d.noted("STOPPING=1")
 		if code := d.cmd.ProcessState.ExitCode(); code != 0 {
 			t.Errorf("%v: status %d\n%s", sig, code, d.text())
 		}
@@ -133,7 +133,7 @@ func TestEnding(t *testing.T) {
 }
 
 // told looks for a state among those that a daemon told before it ended.
-func (d *daemonProcess) told(state string) {
+func (d *daemonProcess) noted(state string) {
 	d.t.Helper()
 	for {
 		select {

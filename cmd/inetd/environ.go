@@ -26,7 +26,7 @@ func childEnviron(environ []string, keepAll bool) []string {
 	if !keepAll {
 		drop = append(drop[:len(drop):len(drop)], personalVariables...)
 	}
-	var kept []string
+	var retained []string
 next:
 	for _, v := range environ {
 		for _, prefix := range drop {
@@ -34,7 +34,7 @@ next:
 				continue next
 			}
 		}
-		kept = append(kept, v)
+		retained = append(retained, v)
 	}
-	return kept
+	return retained
 }

@@ -39,12 +39,12 @@ func TestCannotExec(t *testing.T) {
 	before := d.count("fd")
 	for i, c := range cases {
 		d.find(c.start, 1)
-		if got := ask(t, ports[i], "hello"); got != "" {
+		if got := request(t, ports[i], "hello"); got != "" {
 			t.Errorf("%s answers %q", c.program, got)
 		}
 		d.find(fmt.Sprintf(`FAIL: %d %s from=127\.0\.0\.1 port=\d+\n`, ports[i], c.fail), 1)
 	}
-	if got := ask(t, good, ""); got != "fine\n" {
+	if got := request(t, good, ""); got != "fine\n" {
 		t.Errorf("the good service says %q", got)
 	}
 	d.idle(before)
@@ -59,7 +59,7 @@ func TestUnknownUser(t *testing.T) {
 		at(port(t)), at(p), at(q))}.start(t)
 	d.find(`inetd\.conf:1: unknown user "nosuchuser" \(service \d+ skipped; add the user, or correct field 5\)`, 1)
 	d.find(`inetd\.conf:2: unknown group "nosuchgroup" \(service \d+ skipped; add the group, or correct field 5\)`, 1)
-	if got := ask(t, q, ""); got != "fine\n" {
+	if got := request(t, q, ""); got != "fine\n" {
 		t.Errorf("the good service says %q", got)
 	}
 	if c, err := net.Dial("tcp", at(p)); err == nil {
@@ -95,7 +95,7 @@ func TestPortTaken(t *testing.T) {
 	u.Close()
 	x.Close()
 	d.find(`now listening on `, 3)
-	if got := ask(t, p, ""); got != "mine\n" {
+	if got := request(t, p, ""); got != "mine\n" {
 		t.Errorf("port %d says %q", p, got)
 	}
 	if n := strings.Count(d.text(), "already in use"); n != 3 {
@@ -149,8 +149,8 @@ func (d *daemonProcess) cpu() int {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(stat), ") ")
-	f := strings.Fields(rest)
+	_, remainder, _ := strings.Cut(string(stat), ") ")
+	f := strings.Fields(remainder)
 	user, _ := strconv.Atoi(f[11])
 	system, _ := strconv.Atoi(f[12])
 	return (user + system) * 10 // USER_HZ is 100
@@ -231,7 +231,7 @@ func TestResetAndKill(t *testing.T) {
 		c.SetLinger(0)
 		c.Close()
 	}
-	if got := ask(t, p, "still here"); got != "still here" {
+	if got := request(t, p, "still here"); got != "still here" {
 		t.Errorf("got %q", got)
 	}
 	d.find(`EXIT: \d+ status=7 pid=\d+ duration=\d\(sec\)`, 1)
@@ -266,7 +266,7 @@ func TestLooping(t *testing.T) {
 	if refused < 300-256-1 {
 		t.Errorf("%d of 300 refused", refused)
 	}
-	if got := ask(t, q, ""); got != "fine\n" {
+	if got := request(t, q, ""); got != "fine\n" {
 		t.Errorf("the other service says %q", got)
 	}
 	d.find(`resumed after looping`, 1)
@@ -301,7 +301,7 @@ func TestDatagramLoop(t *testing.T) {
 
 // What a wait program was to be started for stays queued while it cannot be
 // run, and is served once it can.
-func TestDatagramKeptWhileBroken(t *testing.T) {
+func TestDatagramRetainedWhileBroken(t *testing.T) {
 	t.Parallel()
 	need(t, "root", "cc")
 	one := filepath.Join(folder(t), "one")
@@ -362,7 +362,7 @@ func TestLimits(t *testing.T) {
 	}
 
 	for range 3 {
-		ask(t, rate, "x")
+		request(t, rate, "x")
 	}
 	if got := readAll(t, dial(t, rate)); got != "" {
 		t.Errorf("got %q", got)

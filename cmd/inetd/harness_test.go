@@ -27,7 +27,7 @@ import (
 // process attributes. The impatient daemon, which suspends services for two
 // seconds instead of ten minutes, is the test binary itself.
 var built struct {
-	inetd, impatient, world string
+	inetd, impatient, attrs string
 	err                     error
 }
 
@@ -49,14 +49,14 @@ func TestMain(m *testing.M) {
 		os.Setenv("TMPDIR", "/tmp")
 	}
 	flag.Parse()
-	asked := false
-	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" })
-	if !asked { // most tests wait for other processes most of the time
+	requested := false
+	flag.Visit(func(f *flag.Flag) { requested = requested || f.Name == "test.parallel" })
+	if !requested { // most tests wait for other processes most of the time
 		flag.Set("test.parallel", strconv.Itoa(4*runtime.NumCPU()))
 	}
 	if os.Getenv("GOINETD_TEST_INSIDE") != "" { // a test of ours runs itself again, elsewhere
 		dir := os.Getenv("GOINETD_TEST_BUILT")
-		built.inetd, built.impatient, built.world = dir+"/inetd", dir+"/impatient", dir+"/world"
+		built.inetd, built.impatient, built.attrs = dir+"/inetd", dir+"/impatient", dir+"/attrs"
 		os.Exit(m.Run())
 	}
 	dir, err := os.MkdirTemp("", "inetd-test")
@@ -65,7 +65,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	os.Chmod(dir, 0o755)
-	built.inetd, built.impatient, built.world = dir+"/inetd", dir+"/impatient", dir+"/world"
+	built.inetd, built.impatient, built.attrs = dir+"/inetd", dir+"/impatient", dir+"/attrs"
 	cmd := exec.Command("go", append(append([]string{"build", "-o", built.inetd}, buildFlags...), ".")...)
 	if !racing {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as the README builds it
@@ -459,7 +459,7 @@ func dial(t *testing.T, port int) *net.TCPConn {
 }
 
 // ask sends a text, shuts down the sending side and gives all that comes.
-func ask(t *testing.T, port int, text string) string {
+func request(t *testing.T, port int, text string) string {
 	t.Helper()
 	c := dial(t, port)
 	io.WriteString(c, text)
@@ -507,11 +507,11 @@ func output(name string, args ...string) (string, error) {
 // which is the test's.
 func niceness(t *testing.T, add int) int {
 	t.Helper()
-	own, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
+	self, err := syscall.Getpriority(syscall.PRIO_PROCESS, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return max(-20, min(20-own+add, 19)) // the system call counts the other way round
+	return max(-20, min(20-self+add, 19)) // the system call counts the other way round
 }
 
 func readAll(t *testing.T, r io.Reader) string {

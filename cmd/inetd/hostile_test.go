@@ -32,7 +32,7 @@ func TestTracedProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if got := ask(t, q, ""); got != "next\n" {
+		if got := request(t, q, ""); got != "next\n" {
 			t.Errorf("got %q", got)
 		}
 	}
@@ -76,7 +76,7 @@ func TestLimitCountsClients(t *testing.T) {
 		p := port(t)
 		d := setup{conf: fmt.Sprintf("%s stream tcp nowait.2 nobody /bin/echo echo fine\n", at(p))}.start(t)
 		for range 2 {
-			if got := ask(t, p, ""); got != "fine\n" {
+			if got := request(t, p, ""); got != "fine\n" {
 				t.Fatalf("got %q\n%s", got, d.text())
 			}
 		}
@@ -149,7 +149,7 @@ func TestExecHangs(t *testing.T) {
 	}
 	for range 3 {
 		d.reload(conf) // collects garbage
-		if got := ask(t, q, ""); got != "fine\n" {
+		if got := request(t, q, ""); got != "fine\n" {
 			t.Errorf("got %q", got)
 		}
 	}

@@ -274,7 +274,7 @@ func TestLogReaders(t *testing.T) {
 	p, q := port(t), port(t)
 	d := setup{conf: entry(p, "no_access = 127.0.0.0/8") + entry(q), program: dir + "/xinetd", bare: true}.start(t)
 	io.Copy(io.Discard, from2(t, "127.0.0.7", p))
-	ask(t, q, "")
+	request(t, q, "")
 	d.find("EXIT: ", 1)
 	lines := strings.ReplaceAll(d.text(), " xinetd[", " host xinetd[")
 	log := write(t, dir+"/log", lines, 0o644)
@@ -287,8 +287,8 @@ func TestLogReaders(t *testing.T) {
 	}
 	var stripped strings.Builder // logwatch gives its scripts lines without date and host
 	for line := range strings.Lines(lines) {
-		if _, rest, ok := strings.Cut(line, " host "); ok {
-			stripped.WriteString(rest)
+		if _, remainder, ok := strings.Cut(line, " host "); ok {
+			stripped.WriteString(remainder)
 		}
 	}
 	watch := exec.Command("perl", "-I", strings.TrimSuffix(secure, "/scripts/services/secure")+"/lib", secure)

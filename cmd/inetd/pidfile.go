@@ -33,9 +33,9 @@ func lockPidfile(path string) (*pidfile, error) {
 			return nil, locked(path, f, err)
 		}
 		// The one before may have removed it between our open and our lock.
-		ours, err1 := f.Stat()
+		opened, err1 := f.Stat()
 		there, err2 := os.Lstat(path)
-		if err1 != nil || err2 != nil || !os.SameFile(ours, there) {
+		if err1 != nil || err2 != nil || !os.SameFile(opened, there) {
 			f.Close()
 			continue
 		}
@@ -77,9 +77,9 @@ func (p *pidfile) remove() {
 	if p == nil {
 		return
 	}
-	ours, err1 := p.f.Stat()
+	opened, err1 := p.f.Stat()
 	there, err2 := os.Lstat(p.f.Name())
-	if err1 == nil && err2 == nil && os.SameFile(ours, there) {
+	if err1 == nil && err2 == nil && os.SameFile(opened, there) {
 		os.Remove(p.f.Name())
 	}
 }

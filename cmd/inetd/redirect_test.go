@@ -24,7 +24,7 @@ func TestRedirect(t *testing.T) {
 		strings.Replace(entry(r, fmt.Sprintf("redirect = 127.0.0.1 %d", p)), "bind = 127.0.0.1", "bind = ::1", 1)
 	conf += entry(gone, fmt.Sprintf("redirect = 127.0.0.1 %d", port(t)))
 	d := setup{conf: conf}.start(t)
-	if got := ask(t, q, "a\nb\n"); got != "b\na\n" {
+	if got := request(t, q, "a\nb\n"); got != "b\na\n" {
 		t.Errorf("%q", got)
 	}
 	d.find(fmt.Sprintf(`TRAFFIC: s%d in=4\(bytes\) out=4\(bytes\)\n`, q), 1)
@@ -37,7 +37,7 @@ func TestRedirect(t *testing.T) {
 	if got := readAll(t, c); got != "d\nc\n" {
 		t.Errorf("from IPv6 to IPv4: %q", got)
 	}
-	if got := ask(t, gone, ""); got != "" {
+	if got := request(t, gone, ""); got != "" {
 		t.Errorf("%q from nowhere", got)
 	}
 	d.find(fmt.Sprintf(`FAIL: s%d redirect: .*connection refused from=127.0.0.1`, gone), 1)

@@ -21,7 +21,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	p, q := port(t), port(t)
 	conf := fmt.Sprintf("%s stream tcp nowait nobody /bin/cat cat\n%s stream tcp nowait root internal echo\n", at(p), at(q))
 	d := setup{conf: conf, flags: []string{"-R", "0"}}.start(t)
-	ask(t, p, "warm")
+	request(t, p, "warm")
 	before := d.count("fd")
 
 	var conns []*net.TCPConn
@@ -55,7 +55,7 @@ func TestReloadUnderLoad(t *testing.T) {
 		for i := hup * 25; i < hup*25+25; i++ {
 			check(i)
 		}
-		if got := ask(t, p, "new"); got != "new" {
+		if got := request(t, p, "new"); got != "new" {
 			t.Fatalf("a new client during reload %d got %q", hup, got)
 		}
 		d.await("READY=1")
@@ -63,8 +63,8 @@ func TestReloadUnderLoad(t *testing.T) {
 	for i, c := range conns {
 		check(i)
 		c.CloseWrite()
-		if rest := readAll(t, c); rest != "" {
-			t.Fatalf("connection %d: %q behind the end", i, rest)
+		if remainder := readAll(t, c); remainder != "" {
+			t.Fatalf("connection %d: %q behind the end", i, remainder)
 		}
 		c.Close()
 	}
@@ -150,7 +150,7 @@ func TestBrokenReload(t *testing.T) {
 	answers := func(when string, want map[int]string) {
 		t.Helper()
 		for port, word := range want {
-			if got := ask(t, port, ""); got != word+"\n" {
+			if got := request(t, port, ""); got != word+"\n" {
 				t.Errorf("%s: port %d says %q, want %s\n%s", when, port, got, word, d.text())
 			}
 		}
@@ -180,7 +180,7 @@ func TestBrokenReload(t *testing.T) {
 
 // A program that has the socket of a wait service keeps it over a reload
 // that takes the service away, and the service can come back while it runs.
-func TestReloadLentSocket(t *testing.T) {
+func TestReloadHandedOffSocket(t *testing.T) {
 	t.Parallel()
 	need(t, "root")
 	p, q := port(t), port(t)
@@ -274,7 +274,7 @@ func TestReloadChangesKind(t *testing.T) {
 	d := setup{conf: text(0), flags: []string{"-R", "0"}}.start(t)
 	for i := range 12 {
 		question(t, p, fmt.Sprint("datagram ", i))
-		if got := ask(t, q, fmt.Sprint("stream ", i)); got != fmt.Sprint("stream ", i) {
+		if got := request(t, q, fmt.Sprint("stream ", i)); got != fmt.Sprint("stream ", i) {
 			t.Errorf("got %q", got)
 		}
 		d.reload(text(i + 1))

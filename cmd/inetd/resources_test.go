@@ -38,7 +38,7 @@ func TestMemory(t *testing.T) {
 	p := port(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/true true\n", at(p)), flags: []string{"-l", "-R", "0"}}.start(t)
 	for range 500 {
-		ask(t, p, "")
+		request(t, p, "")
 	}
 	got := d.status("VmRSS")
 	t.Logf("%d kB with one service", got)
@@ -65,7 +65,7 @@ func TestIdle(t *testing.T) {
 	asShipped(t)
 	p := port(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/cat cat\n%s dgram udp wait root internal echo\n", at(p), at(p))}.start(t)
-	ask(t, p, "x")
+	request(t, p, "x")
 	question(t, p, "x")
 	time.Sleep(2 * time.Second) // the last of the exit, and Go's own housekeeping
 	before := d.switches()
@@ -85,8 +85,8 @@ func (d *daemonProcess) switches() (n int) {
 	for _, task := range tasks {
 		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/status", d.pid(), task.Name()))
 		for _, line := range strings.Split(string(text), "\n") {
-			if rest, ok := strings.CutPrefix(line, "voluntary_ctxt_switches:"); ok {
-				k, _ := strconv.Atoi(strings.TrimSpace(rest))
+			if remainder, ok := strings.CutPrefix(line, "voluntary_ctxt_switches:"); ok {
+				k, _ := strconv.Atoi(strings.TrimSpace(remainder))
 				n += k
 			}
 		}
@@ -96,7 +96,7 @@ func (d *daemonProcess) switches() (n int) {
 
 // hold opens connections to a port from many addresses of loopback, and sees
 // to it that each is served.
-func hold(t *testing.T, port, n int) []net.Conn {
+func openMany(t *testing.T, port, n int) []net.Conn {
 	t.Helper()
 	conns := make([]net.Conn, n)
 	var all sync.WaitGroup
@@ -145,9 +145,9 @@ func TestManyEchoes(t *testing.T) {
 	const n = 10000
 	p := port(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait root internal echo\n", at(p)), flags: []string{"-R", "0"}}.start(t)
-	ask(t, p, "warm")
+	request(t, p, "warm")
 	before := d.status("VmRSS")
-	hold(t, p, n)
+	openMany(t, p, n)
 	if got := d.status("VmRSS") - before; got > n*perEcho {
 		t.Errorf("%d kB for %d connections", got, n)
 	}
@@ -168,9 +168,9 @@ func TestManyPrograms(t *testing.T) {
 	const n = 5000
 	p := port(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait %s /bin/cat cat\n", at(p), lonely(t)), flags: []string{"-R", "0", "-l"}}.start(t)
-	ask(t, p, "warm")
+	request(t, p, "warm")
 	before := d.count("fd")
-	for _, c := range hold(t, p, n) {
+	for _, c := range openMany(t, p, n) {
 		defer c.Close()
 	}
 	if got := d.status("Threads"); got > mostThreads {

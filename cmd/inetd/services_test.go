@@ -153,7 +153,7 @@ func TestTcpd(t *testing.T) {
 	etc(t, map[string]string{"hosts.allow": "cat: 127.0.0.1\n", "hosts.deny": "ALL: ALL\n", "hosts": "127.0.0.1 localhost\n", "nsswitch.conf": "hosts: files\npasswd: files\ngroup: files\n"})
 	p, q := port(t), port(t)
 	d := setup{conf: fmt.Sprintf("%s stream tcp nowait root %s /bin/cat\n%s stream tcp nowait root %s /bin/echo\n", at(p), tcpd, at(q), tcpd)}.start(t)
-	if got := ask(t, p, "allowed"); got != "allowed" {
+	if got := request(t, p, "allowed"); got != "allowed" {
 		t.Errorf("cat says %q\n%s", got, d.text())
 	}
 	if c, err := dial(t, q).Read(make([]byte, 10)); c > 0 {

@@ -42,7 +42,7 @@ func TestSocketsByName(t *testing.T) {
 	if got := readAll(t, first); len(got) != 26 {
 		t.Errorf("the client that came before the daemon got %q\n%s", got, d.text())
 	}
-	if got := ask(t, p, ""); len(got) != 26 {
+	if got := request(t, p, ""); len(got) != 26 {
 		t.Errorf("daytime says %q", got)
 	}
 	question(t, q, "hello")
@@ -53,7 +53,7 @@ func TestSocketsByName(t *testing.T) {
 	d.reload("echo dgram udp wait root internal\n")
 	question(t, q, "after a reload")
 	d.reload("daytime stream tcp nowait root internal\necho dgram udp wait root internal\n")
-	if got := ask(t, p, ""); len(got) != 26 {
+	if got := request(t, p, ""); len(got) != 26 {
 		t.Errorf("daytime was taken away, and came back, and says %q", got)
 	}
 }
@@ -69,7 +69,7 @@ func TestSocketsByAddress(t *testing.T) {
 		t.Error("a client of the unwanted socket is served")
 	}
 	question(t, q, "hello")
-	if got := ask(t, other, "opened"); got != "opened" {
+	if got := request(t, other, "opened"); got != "opened" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -92,13 +92,13 @@ func TestSocketsIntoBackground(t *testing.T) {
 	if _, err := stderr.Read(make([]byte, 1)); err != nil { // it listens
 		t.Fatal(err)
 	}
-	if got := ask(t, p, "before it ran"); got != "before it ran" {
+	if got := request(t, p, "before it ran"); got != "before it ran" {
 		t.Errorf("got %q", got)
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
 	}
-	if got := ask(t, p, "in the background"); got != "in the background" {
+	if got := request(t, p, "in the background"); got != "in the background" {
 		t.Errorf("got %q", got)
 	}
 	command(t, "pkill", "-TERM", "-F", dir+"/pid")

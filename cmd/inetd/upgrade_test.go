@@ -15,7 +15,7 @@ import (
 // An upgrade: another program is put in the place of the one that runs, and
 // SIGUSR2 has that started in the same process. Nobody is refused, programs
 // go on and are counted, and a wait service is not started twice.
-func TestAnew(t *testing.T) {
+func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	need(t, "root", "perl")
 	p, q, u, e := port(t), port(t), port(t), port(t)
@@ -33,7 +33,7 @@ func TestAnew(t *testing.T) {
 	before := dial(t, p)
 	io.WriteString(before, "one")
 	io.ReadFull(before, make([]byte, 3))
-	first := ask(t, q, "\n")
+	first := request(t, q, "\n")
 
 	// What comes during the change waits; nothing is refused.
 	stop := make(chan struct{})
@@ -46,7 +46,7 @@ func TestAnew(t *testing.T) {
 				return
 			default:
 			}
-			if got := ask(t, p, "hello"); got != "hello" {
+			if got := request(t, p, "hello"); got != "hello" {
 				t.Errorf("during the change: %q", got)
 			}
 			served++
@@ -61,14 +61,14 @@ func TestAnew(t *testing.T) {
 	}
 	close(stop)
 	load.Wait()
-	own := dial(t, e) // served by inetd itself, and quick enough
-	io.WriteString(own, "early ")
-	io.ReadFull(own, make([]byte, 6))
+	self := dial(t, e) // served by inetd itself, and quick enough
+	io.WriteString(self, "early ")
+	io.ReadFull(self, make([]byte, 6))
 	run.signal(syscall.SIGUSR2)
 	run.await("RELOADING=1")
-	io.WriteString(own, "late")
-	own.CloseWrite()
-	if got := readAll(t, own); got != "late" {
+	io.WriteString(self, "late")
+	self.CloseWrite()
+	if got := readAll(t, self); got != "late" {
 		t.Errorf("a client of our own got %q", got)
 	}
 	run.await("READY=1")
@@ -81,12 +81,12 @@ func TestAnew(t *testing.T) {
 	} else {
 		got.Close()
 	}
-	if again := ask(t, q, "\n"); again != first {
+	if again := request(t, q, "\n"); again != first {
 		t.Errorf("the program of the wait service was %q and is %q", first, again)
 	}
-	ask(t, q, "end\n")
+	request(t, q, "end\n")
 	run.find(`EXIT: \S+ status=0 pid=`+strings.TrimSpace(first), 1)
-	if third := ask(t, q, "end\n"); third == first {
+	if third := request(t, q, "end\n"); third == first {
 		t.Error("the wait service was not started again")
 	}
 	// The program of before is there and counts: with it, two may run.
@@ -115,7 +115,7 @@ func TestAnew(t *testing.T) {
 
 // A program's time is limited by the inetd that comes after the one that
 // started it.
-func TestAnewTimeout(t *testing.T) {
+func TestUpgradeTimeout(t *testing.T) {
 	t.Parallel()
 	need(t, "root")
 	p := port(t)
@@ -133,7 +133,7 @@ func TestAnewTimeout(t *testing.T) {
 }
 
 // A program that cannot be started in our place leaves all as it was.
-func TestAnewImpossible(t *testing.T) {
+func TestUpgradeImpossible(t *testing.T) {
 	t.Parallel()
 	need(t, "root")
 	p := port(t)
@@ -152,7 +152,7 @@ func TestAnewImpossible(t *testing.T) {
 	os.Remove(program)
 	d.signal(syscall.SIGUSR2)
 	d.find("upgrade refused: .*/inetd: no such file", 1)
-	if got := ask(t, p, "hello"); got != "hello" {
+	if got := request(t, p, "hello"); got != "hello" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -193,7 +193,7 @@ func TestNoServicesYet(t *testing.T) {
 	d := setup{conf: "# none\n"}.start(t)
 	d.find("no services are configured; waiting for SIGHUP", 1)
 	d.reload(fmt.Sprintf("%s stream tcp nowait root internal echo\n", at(p)))
-	if got := ask(t, p, "hello"); got != "hello" {
+	if got := request(t, p, "hello"); got != "hello" {
 		t.Errorf("got %q", got)
 	}
 }

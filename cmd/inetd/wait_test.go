@@ -56,7 +56,7 @@ func TestStreamWait(t *testing.T) {
 	d := setup{conf: fmt.Sprintf("%s stream tcp wait nobody %s three\n", at(p), three), flags: []string{"-l"}}.start(t)
 	pids := map[string]int{}
 	for range 4 {
-		pids[ask(t, p, "")]++
+		pids[request(t, p, "")]++
 	}
 	d.find(`START: `, 2)
 	if len(pids) != 2 {

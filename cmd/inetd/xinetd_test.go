@@ -38,18 +38,18 @@ func wantsLimits(t *testing.T) {
 }
 
 // The child's limits, seen from inside.
-func TestXinetdWorld(t *testing.T) {
+func TestXinetdAttributes(t *testing.T) {
 	t.Parallel()
 	need(t, "root", "cc")
 	wantsLimits(t)
-	if err := worldProgram(); err != nil {
+	if err := attrsProgram(); err != nil {
 		t.Fatal(err)
 	}
 	root := folder(t)
-	command(t, "cp", built.world, root+"/world")
+	command(t, "cp", built.attrs, root+"/world")
 	os.Mkdir(root+"/inner", 0o755)
 	jail := folder(t)
-	command(t, "cp", built.world, jail+"/world")
+	command(t, "cp", built.attrs, jail+"/world")
 	os.Mkdir(jail+"/proc", 0o755)
 	p, q, r := port(t), port(t), port(t)
 	limits := []string{"rlimit_as = 256M", "rlimit_core = 0", "rlimit_cpu = 20", "rlimit_data = 128M", "rlimit_fsize = 3k", "rlimit_memlock = 64k",
@@ -60,7 +60,7 @@ func TestXinetdWorld(t *testing.T) {
 		entry(r, "server = /world", "chroot = "+jail, "user = alice", "group = games"),
 		before: alice(t), env: []string{"FOO=bar", "OTHER=1", "HOME=/here"}}.start(t)
 
-	got := facts(ask(t, p, ""))
+	got := facts(request(t, p, ""))
 	want := map[string][]string{
 		"argv": {"world", "two words", "it's"}, "umask": {"027"}, "nice": {fmt.Sprint(niceness(t, -5))}, "no_new_privs": {"1"}, "cwd": {root + "/inner"},
 		"uid": {"65534 65534 65534"}, "gid": {"60 60 60"}, "groups": nil, "nofile": {"33 33"},
@@ -86,7 +86,7 @@ func TestXinetdWorld(t *testing.T) {
 			t.Errorf("%s was not to be passed on", v)
 		}
 	}
-	got = facts(ask(t, q, ""))
+	got = facts(request(t, q, ""))
 	if groups := strings.Fields(got["groups"][0]); len(groups) != 3 || !slices.Equal(got["argv"], []string{"-renamed", "x"}) {
 		t.Errorf("groups %q, argv %q", groups, got["argv"])
 	}
@@ -95,7 +95,7 @@ func TestXinetdWorld(t *testing.T) {
 			t.Error("passenv = passes FOO on")
 		}
 	}
-	if out := ask(t, r, ""); !strings.Contains(out, "uid 4711") || !strings.Contains(out, "gid 60") {
+	if out := request(t, r, ""); !strings.Contains(out, "uid 4711") || !strings.Contains(out, "gid 60") {
 		t.Errorf("in the chroot: %s", out)
 	}
 }
@@ -123,7 +123,7 @@ func TestRefusals(t *testing.T) {
 	add("fine", "only_from = 127.0.0.1", "no_access = 192.0.2.0", "access_times = 0:00-23:59", "max_load = 100000")
 	d := setup{conf: conf}.start(t)
 
-	if got := ask(t, ports["fine"], ""); len(got) < 10 {
+	if got := request(t, ports["fine"], ""); len(got) < 10 {
 		t.Errorf("refused: %q\n%s", got, d.text())
 	}
 	d.find(fmt.Sprintf(`EXIT: s%d `, ports["fine"]), 1)
@@ -144,7 +144,7 @@ func TestRefusals(t *testing.T) {
 		"per_source": ` per_source_limit from=127.0.0.1$`,
 		"load":       ` load from=127.0.0.1$`,
 	} {
-		if got := ask(t, ports[name], ""); got != "" {
+		if got := request(t, ports[name], ""); got != "" {
 			t.Errorf("%s: %q", name, got)
 		}
 		d.find(fmt.Sprintf(`(?m)FAIL: s%d%s`, ports[name], reason), 1)
@@ -175,7 +175,7 @@ func TestNight(t *testing.T) {
 	}
 	d := setup{conf: entry(in, fmt.Sprintf("access_times = %d:%02d-%d:%02d", before.Hour(), before.Minute(), after.Hour(), after.Minute())) +
 		entry(out, "access_times = "+elsewhen())}.start(t)
-	if ask(t, in, "") == "" || ask(t, out, "") != "" {
+	if request(t, in, "") == "" || request(t, out, "") != "" {
 		t.Errorf("%s", d.text())
 	}
 }
@@ -188,7 +188,7 @@ func TestCPS(t *testing.T) {
 	p, q := port(t), port(t)
 	d := setup{conf: entry(p, "cps = 3 1") + entry(q, "cps_per_source = 3 60", "cps = 0 0")}.start(t)
 	for range 3 {
-		ask(t, p, "")
+		request(t, p, "")
 	}
 	c := dial(t, p)
 	io.Copy(io.Discard, c)
@@ -199,7 +199,7 @@ func TestCPS(t *testing.T) {
 		t.Error("the service listens although it is deactivated")
 	}
 	d.find(fmt.Sprintf(`Activating service s%d\n`, p), 1)
-	if got := ask(t, p, ""); got == "" {
+	if got := request(t, p, ""); got == "" {
 		t.Error("it is not back")
 	}
 	visit := func(from string) int {
@@ -249,7 +249,7 @@ func TestBanners(t *testing.T) {
 		entry(q, append(banners, "no_access = 127.0.0.1")...) +
 		entry(r, "banner = "+dir+"/big", "sndbuf = 4096", "server = /bin/echo", "server_args = hello") +
 		entry(s, "banner = "+dir+"/missing", "server = /bin/echo", "server_args = hello")}.start(t)
-	if got := ask(t, p, ""); got != "all\nin\nhello\n" {
+	if got := request(t, p, ""); got != "all\nin\nhello\n" {
 		t.Errorf("%q", got)
 	}
 	c := dial(t, q)
@@ -264,14 +264,14 @@ func TestBanners(t *testing.T) {
 		idle = append(idle, c)
 	}
 	for range 5 {
-		if got := ask(t, p, ""); got != "all\nin\nhello\n" {
+		if got := request(t, p, ""); got != "all\nin\nhello\n" {
 			t.Errorf("%q while others do not read", got)
 		}
 	}
 	if got := readAll(t, idle[7]); got != strings.Repeat("x", 1<<16)+"hello\n" {
 		t.Errorf("%d bytes of a banner and more", len(got))
 	}
-	if got := ask(t, s, ""); got != "hello\n" {
+	if got := request(t, s, ""); got != "hello\n" {
 		t.Errorf("%q without the file of the banner", got)
 	}
 	d.find("banner .*missing: no such file", 1)
@@ -283,7 +283,7 @@ func TestSensor(t *testing.T) {
 	need(t, "root")
 	p, q := port(t), port(t)
 	d := setup{conf: strings.Replace(entry(p, "flags = SENSOR", "deny_time = 60"), "type = UNLISTED", "type = INTERNAL UNLISTED", 1) + entry(q)}.start(t)
-	if ask(t, q, "") == "" {
+	if request(t, q, "") == "" {
 		t.Fatal("refused before")
 	}
 	io.Copy(io.Discard, from2(t, "127.0.0.3", p))
@@ -292,7 +292,7 @@ func TestSensor(t *testing.T) {
 		t.Error("served after it came to a sensor")
 	}
 	d.find(fmt.Sprintf(`(?m)FAIL: s%d\(sensor\) address from=127.0.0.3$`, q), 1)
-	if ask(t, q, "") == "" {
+	if request(t, q, "") == "" {
 		t.Error("others are kept out, too")
 	}
 	d.reload(entry(q))
@@ -309,14 +309,14 @@ func TestLogFiles(t *testing.T) {
 	p, q := port(t), port(t)
 	conf := entry(p, "log_type = FILE "+dir+"/log 300 600", "server = /bin/true") + entry(q, "log_type = FILE "+dir+"/plain")
 	d := setup{conf: conf}.start(t)
-	ask(t, q, "")
+	request(t, q, "")
 	line := regexp.MustCompile(`^\d\d/\d{1,2}/\d{1,2}@\d\d:\d\d:\d\d: START: s\d+ pid=\d+ from=127.0.0.1\n\S+: EXIT: s\d+ status=0 pid=\d+ duration=0\(sec\)\n$`)
 	until(t, func() bool {
 		text, _ := os.ReadFile(dir + "/plain")
 		return line.Match(text)
 	})
 	for range 12 {
-		ask(t, p, "")
+		request(t, p, "")
 	}
 	d.find(`/log is larger than its soft limit, 300 bytes`, 1)
 	d.find(`/log has reached its hard limit, 600 bytes`, 1)
@@ -325,7 +325,7 @@ func TestLogFiles(t *testing.T) {
 	}
 	os.Rename(dir+"/log", dir+"/log.1")
 	d.reload(conf)
-	ask(t, p, "")
+	request(t, p, "")
 	until(t, func() bool {
 		text, _ := os.ReadFile(dir + "/log")
 		return strings.Contains(string(text), "EXIT: ")
@@ -396,7 +396,7 @@ func TestXinetdMux(t *testing.T) {
 	d := setup{conf: fmt.Sprintf("service tcpmux\n{\n type = INTERNAL UNLISTED\n id = mux\n port = %d\n bind = 127.0.0.1\n socket_type = stream\n wait = no\n}\n", p) +
 		mux("plain", "TCPMUX", "") + mux("plus", "TCPMUXPLUS", "") + mux("kept", "TCPMUXPLUS", " no_access = 127.0.0.1\n")}.start(t)
 	for name, want := range map[string]string{"plain": "hello\n", "PLUS": "+Go\r\nhello\n", "kept": "-Service not available\r\n", "other": "-Service not available\r\n"} {
-		if got := ask(t, p, name+"\r\n"); got != want {
+		if got := request(t, p, name+"\r\n"); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
@@ -418,11 +418,11 @@ func TestExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := setup{conf: string(text), attr: &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 4242, Gid: 4242}}}.start(t)
-		if got := ask(t, 7007, "hello\n"); got != "hello\n" {
+		if got := request(t, 7007, "hello\n"); got != "hello\n" {
 			t.Errorf("%s: echo %q", file, got)
 		}
 		for _, port := range []int{7008, 7009} {
-			if got := ask(t, port, "who\n"); got != "hello 127.0.0.1\nWHO\n" {
+			if got := request(t, port, "who\n"); got != "hello 127.0.0.1\nWHO\n" {
 				t.Errorf("%s: %d says %q", file, port, got)
 			}
 		}
@@ -442,13 +442,13 @@ func TestTimeouts(t *testing.T) {
 		strings.Replace(entry(echo, "builtin = echo", "idle_timeout = 1s"), " server = /bin/date\n", "", 1) +
 		entry(relayed, fmt.Sprintf("redirect = 127.0.0.1 %d", busy), "idle_timeout = 1s") +
 		entry(busy, "server = /bin/cat", "idle_timeout = 2s")}.start(t)
-	kept := dial(t, busy)
+	retained := dial(t, busy)
 	for _, p := range []int{idle, session, echo, relayed} {
 		c := dial(t, p)
 		io.WriteString(c, "hello\n")
 		began := time.Now()
 		for quiet := false; !quiet; { // what happens keeps the other one alive
-			io.WriteString(kept, "x")
+			io.WriteString(retained, "x")
 			c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 			_, err := io.Copy(io.Discard, c)
 			quiet = err == nil || !os.IsTimeout(err)
@@ -460,9 +460,9 @@ func TestTimeouts(t *testing.T) {
 			t.Errorf("port %d: ended after %v", p, took)
 		}
 	}
-	io.WriteString(kept, "still there")
-	kept.CloseWrite()
-	if got := readAll(t, kept); !strings.HasSuffix(got, "still there") {
+	io.WriteString(retained, "still there")
+	retained.CloseWrite()
+	if got := readAll(t, retained); !strings.HasSuffix(got, "still there") {
 		t.Errorf("what was busy was ended: %q", got)
 	}
 	d.find(fmt.Sprintf(`s%d: pid \d+ terminated: idle_timeout of 1s exceeded`, idle), 1)
@@ -487,11 +487,11 @@ func TestXinetdBrokenReload(t *testing.T) {
 	os.Remove(dir + "/two")
 	d.reload(top)
 	d.find(`unknown setting "only_frm" \(service s\d+ skipped; write only_from, or remove it\)`, 1)
-	if ask(t, p, "y") != "y" || ask(t, q, "") == "" {
+	if request(t, p, "y") != "y" || request(t, q, "") == "" {
 		t.Errorf("a service is gone:\n%s", d.text())
 	}
 	d.reload("defaults\n{\n only_from = 300.1.2.3\n}\nincludedir " + dir + "\n")
-	if got := ask(t, p, "y"); got != "y" {
+	if got := request(t, p, "y"); got != "y" {
 		t.Errorf("bad defaults: %q", got)
 	}
 	write(t, dir+"/one", entry(p, "server = /bin/cat"), 0o644)
@@ -525,7 +525,7 @@ func TestXinetdOptions(t *testing.T) {
 	c := dial(t, p)
 	io.WriteString(c, "x")
 	io.ReadFull(c, make([]byte, 1))
-	if got := ask(t, p, "y"); got != "" {
+	if got := request(t, p, "y"); got != "" {
 		t.Errorf("-limit 1 let a second one in: %q", got)
 	}
 	line := regexp.MustCompile(`\d\d/\d+/\d+@\d\d:\d\d:\d\d xinetd\[\d+\]: NOTICE: FAIL: s\d+ process_limit from=127.0.0.1\n`)
@@ -582,7 +582,7 @@ server = "/bin/true"
 onlyfrom = ["10.0.0.0/8"]
 `, p, dir, q)
 	d := setup{conf: conf}.start(t)
-	if got := ask(t, p, "x"); got != "x" {
+	if got := request(t, p, "x"); got != "x" {
 		t.Errorf("%q", got)
 	}
 	u := udp(t, p)
@@ -603,7 +603,7 @@ onlyfrom = ["10.0.0.0/8"]
 	if info, err := os.Stat(dir + "/sock"); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", info, err)
 	}
-	if got := ask(t, q, ""); got != "hello two words\n" {
+	if got := request(t, q, ""); got != "hello two words\n" {
 		t.Errorf("%q", got)
 	}
 	d.find(`unknown setting "onlyfrom" \(service typo skipped; write only_from, or remove it\)`, 1)

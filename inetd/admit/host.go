@@ -40,11 +40,11 @@ func LookupHost(a netip.Addr) *Host {
 			continue // a "name" that reads as an address would match rules for that
 		}
 		h.Claimed = append(h.Claimed, name)
-		back, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
+		reverse, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name)
 		if err != nil && !notFound(err) {
 			h.Failed = true
 		}
-		if slices.ContainsFunc(back, func(b netip.Addr) bool { return b.Unmap() == a }) {
+		if slices.ContainsFunc(reverse, func(b netip.Addr) bool { return b.Unmap() == a }) {
 			h.Confirmed = append(h.Confirmed, name)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"goinetd/config"
 )
 
-func pair(t *testing.T) (ours, client int) {
+func pair(t *testing.T) (server, client int) {
 	t.Helper()
 	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -32,17 +32,17 @@ func receiveAll(fd int) []byte {
 }
 
 func TestEcho(t *testing.T) {
-	ours, client := pair(t)
+	server, client := pair(t)
 	s, buf := New("echo", config.BuiltinSettings{}).Stream(), make([]byte, 1024)
-	if next := s.Ready(ours, buf); next != Read {
+	if next := s.Ready(server, buf); next != Read {
 		t.Errorf("without input: %v", next)
 	}
 	unix.Write(client, []byte("hello"))
-	if next := s.Ready(ours, buf); next != Read || string(receiveAll(client)) != "hello" {
+	if next := s.Ready(server, buf); next != Read || string(receiveAll(client)) != "hello" {
 		t.Errorf("next %v", next)
 	}
 	// A client that does not read is waited for, and gets everything later.
-	unix.SetsockoptInt(ours, unix.SOL_SOCKET, unix.SO_SNDBUF, 1)
+	unix.SetsockoptInt(server, unix.SOL_SOCKET, unix.SO_SNDBUF, 1)
 	sent, got := 0, 0
 	chunk := bytes.Repeat([]byte("x"), 512)
 	next := Read
@@ -52,39 +52,39 @@ func TestEcho(t *testing.T) {
 			t.Fatal(err)
 		}
 		sent += n
-		next = s.Ready(ours, buf)
+		next = s.Ready(server, buf)
 	}
 	if next != Write {
 		t.Fatalf("with a full buffer: %v", next)
 	}
 	for got < sent {
 		got += len(receiveAll(client))
-		next = s.Ready(ours, buf)
+		next = s.Ready(server, buf)
 	}
 	unix.Shutdown(client, unix.SHUT_WR)
-	if next := s.Ready(ours, buf); next != Close || got != sent {
+	if next := s.Ready(server, buf); next != Close || got != sent {
 		t.Errorf("at the end: %v, %d of %d bytes", next, got, sent)
 	}
 }
 
 func TestDiscardAndLinger(t *testing.T) {
-	ours, client := pair(t)
+	server, client := pair(t)
 	buf := make([]byte, 1024)
 	s := New("discard", config.BuiltinSettings{}).Stream()
 	unix.Write(client, []byte("anything"))
-	if next := s.Ready(ours, buf); next != Read || len(receiveAll(client)) != 0 {
+	if next := s.Ready(server, buf); next != Read || len(receiveAll(client)) != 0 {
 		t.Errorf("discard: %v", next)
 	}
-	l := NewLinger(ours)
+	l := NewLinger(server)
 	if n, err := unix.Read(client, buf); n != 0 || err != nil {
 		t.Errorf("the client does not see the end: %d, %v", n, err)
 	}
 	unix.Write(client, []byte("late"))
-	if next := l.Ready(ours, buf); next != Read {
+	if next := l.Ready(server, buf); next != Read {
 		t.Errorf("while the client is there: %v", next)
 	}
 	unix.Shutdown(client, unix.SHUT_WR)
-	if next := l.Ready(ours, buf); next != Close {
+	if next := l.Ready(server, buf); next != Close {
 		t.Errorf("after it has closed: %v", next)
 	}
 	other, sender := pair(t)
@@ -101,12 +101,12 @@ func TestDiscardAndLinger(t *testing.T) {
 }
 
 func TestChargenStream(t *testing.T) {
-	ours, client := pair(t)
+	server, client := pair(t)
 	s, buf := New("chargen", config.BuiltinSettings{}).Stream(), make([]byte, 1024)
 	unix.Write(client, []byte("ignored"))
 	var got []byte
 	for len(got) < 3*len(pattern) {
-		if next := s.Ready(ours, buf); next != ReadWrite {
+		if next := s.Ready(server, buf); next != ReadWrite {
 			t.Fatalf("next %v", next)
 		}
 		got = append(got, receiveAll(client)...)
@@ -115,13 +115,13 @@ func TestChargenStream(t *testing.T) {
 		t.Error("the lines are not continuous")
 	}
 	unix.Shutdown(client, unix.SHUT_WR)
-	if next := s.Ready(ours, buf); next != Write { // it may still be listening
+	if next := s.Ready(server, buf); next != Write { // it may still be listening
 		t.Errorf("after the client's end: %v", next)
 	}
 	unix.Shutdown(client, unix.SHUT_RD)
 	unix.Close(client)
 	for range 10 {
-		if next := s.Ready(ours, buf); next == Close {
+		if next := s.Ready(server, buf); next == Close {
 			return
 		}
 	}
@@ -130,20 +130,20 @@ func TestChargenStream(t *testing.T) {
 
 func TestReplies(t *testing.T) {
 	for name, want := range map[string]int{"daytime": 26, "time": 4} {
-		ours, client := pair(t)
-		if next := New(name, config.BuiltinSettings{}).Stream().Ready(ours, make([]byte, 64)); next != Linger {
+		server, client := pair(t)
+		if next := New(name, config.BuiltinSettings{}).Stream().Ready(server, make([]byte, 64)); next != Linger {
 			t.Errorf("%s: %v", name, next)
 		}
 		if got := receiveAll(client); len(got) != want {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	ours, client := pair(t)
-	if next := NewText([]byte("hello")).Ready(ours, nil); next != Sent || string(receiveAll(client)) != "hello" {
+	server, client := pair(t)
+	if next := NewText([]byte("hello")).Ready(server, nil); next != Sent || string(receiveAll(client)) != "hello" {
 		t.Errorf("text: %v", next)
 	}
 	unix.Close(client)
-	if next := NewText([]byte("x")).Ready(ours, nil); next != Close {
+	if next := NewText([]byte("x")).Ready(server, nil); next != Close {
 		t.Errorf("to a client that has gone: %v", next)
 	}
 }
@@ -182,9 +182,12 @@ func TestDatagrams(t *testing.T) {
 		}
 	}
 	c.Write([]byte("x"))
-	asked := false
-	d.Serve(fd, h, func(from netip.AddrPort) bool { asked = from == c.LocalAddr().(*net.UDPAddr).AddrPort(); return true })
-	if !asked {
+	requested := false
+	d.Serve(fd, h, func(from netip.AddrPort) bool {
+		requested = from == c.LocalAddr().(*net.UDPAddr).AddrPort()
+		return true
+	})
+	if !requested {
 		t.Error("the source was not asked about")
 	}
 	d.Serve(fd, h, func(netip.AddrPort) bool { return false }) // nothing is queued

@@ -14,7 +14,7 @@ import (
 	"goinetd/inetd/socket"
 )
 
-func TestThereAndBack(t *testing.T) {
+func TestRoundTrip(t *testing.T) {
 	a := socket.Address{Network: "tcp", Type: config.Stream, Addr: netip.MustParseAddrPort("127.0.0.1:0")}
 	fd, err := socket.Open(a, socket.Options{Backlog: 1, UID: -1, GID: -1})
 	if err != nil {

@@ -22,7 +22,7 @@ func FuzzCheck(f *testing.F) {
 			if known {
 				r.Host, r.User = &Hostname{Host: name, Paranoid: name == ""}, &user
 			}
-			v := ask(allow, deny, r)
+			v := request(allow, deny, r)
 			if known && v.incomplete() {
 				t.Errorf("asks for what it was told: %+v", v)
 			}
@@ -45,7 +45,7 @@ func readsFiles(text string) bool {
 }
 
 // ask has texts decide that are in no file.
-func ask(allow, deny string, r *Request) Verdict {
+func request(allow, deny string, r *Request) Verdict {
 	tables := New("/nonexistent/hosts.allow", "/nonexistent/hosts.deny")
 	tables.allow.now.Store(&rules{id: identity{missing: true}, list: parse(allow)})
 	tables.deny.now.Store(&rules{id: identity{missing: true}, list: parse(deny)})

@@ -26,7 +26,7 @@ const port = 113
 var (
 	ErrNoServer = errors.New("no server")
 	ErrTimeout  = errors.New("timeout")
-	ErrBad      = errors.New("bad response")
+	ErrResponse = errors.New("bad response")
 	errReceive  = errors.New("error while receiving response")
 )
 
@@ -47,7 +47,7 @@ func (r Reply) String() string { return r.System + " :" + r.User }
 // Ask asks the client's host who has the connection from client to server,
 // our end. The question goes out from the address that the client came to,
 // and the answer has to come within the limit.
-func Ask(client, server netip.AddrPort, limit time.Duration) (Reply, error) {
+func Query(client, server netip.AddrPort, limit time.Duration) (Reply, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(server.Addr(), 0))}
@@ -78,22 +78,22 @@ func Ask(client, server netip.AddrPort, limit time.Duration) (Reply, error) {
 // Parse reads an answer to a question about two ports.
 func Parse(line string, client, server uint16) (Reply, error) {
 	line = strings.TrimRight(line, "\r\n")
-	ports, rest, ok := strings.Cut(line, ":")
-	kind, rest, ok2 := strings.Cut(rest, ":")
+	ports, remainder, ok := strings.Cut(line, ":")
+	kind, remainder, ok2 := strings.Cut(remainder, ":")
 	if !ok || !ok2 || !about(ports, client, server) {
-		return Reply{}, ErrBad
+		return Reply{}, ErrResponse
 	}
 	switch strings.ToUpper(strings.TrimSpace(kind)) {
 	case "ERROR":
-		return Reply{}, ErrorReply(strings.TrimSpace(rest))
+		return Reply{}, ErrorReply(strings.TrimSpace(remainder))
 	case "USERID":
 	default:
-		return Reply{}, ErrBad
+		return Reply{}, ErrResponse
 	}
-	system, user, ok := strings.Cut(rest, ":")
+	system, user, ok := strings.Cut(remainder, ":")
 	system, user = strings.TrimSpace(system), strings.TrimLeft(user, " \t")
 	if !ok || user == "" || len(user) > 512 || strings.ContainsAny(user, "\x00\r\n") {
-		return Reply{}, ErrBad
+		return Reply{}, ErrResponse
 	}
 	return Reply{system, user}, nil
 }

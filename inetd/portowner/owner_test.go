@@ -176,7 +176,7 @@ func TestUsersFiles(t *testing.T) {
 }
 
 // The holder of a port is found among processes; it can be ourselves.
-func TestOwnPort(t *testing.T) {
+func TestPortOfThisProcess(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -213,11 +213,11 @@ func (c *Children[T]) pollPIDs() (pids []int) {
 // its pid.
 func (c *Children[T]) collect(pid int, ended func(Exit, T)) bool {
 	c.mu.Lock()
-	one, ours := c.live[pid]
+	one, known := c.live[pid]
 	delete(c.live, pid)
 	delete(c.polled, pid)
 	c.mu.Unlock()
-	if !ours {
+	if !known {
 		return true
 	}
 	e := Exit{PID: pid}

@@ -33,7 +33,7 @@ func TestOldKernel(t *testing.T) {
 }
 
 // What the world says is what the program sees.
-func TestWorldSteps(t *testing.T) {
+func TestAttrSteps(t *testing.T) {
 	umask := uint16(0o27)
 	w := &Attr{Umask: &umask, Nice: 3, Dir: "/usr", NoNewPrivs: true, Session: true,
 		Rlimits: []Rlimit{{unix.RLIMIT_CORE, 0, 0}, {unix.RLIMIT_NOFILE, 99, 100}}}
@@ -42,11 +42,11 @@ func TestWorldSteps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	self, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	nice := min(20-own+3, 19) // the system call counts the other way round
+	nice := min(20-self+3, 19) // the system call counts the other way round
 	if want := fmt.Sprintf("0027\n/usr\n%d\n99\n100\nNoNewPrivs:\t1\nleads its session\n", nice); out != want {
 		t.Errorf("got %q, want %q", out, want)
 	}

@@ -17,21 +17,21 @@ type vforkCall struct{ env []string }
 // syscall.ForkExec. It costs a pipe, and the error has the errno but not the
 // step that failed. Attributes that ForkExec cannot set are refused.
 func (im *Image) Start(fd int, s *Scratch) (Process, error) {
-	world, path := im.attr, im.Path()
-	if len(world.Rlimits) > 0 || world.Nice != 0 || world.Umask != nil || world.NoNewPrivs {
+	attrs, path := im.attr, im.Path()
+	if len(attrs.Rlimits) > 0 || attrs.Nice != 0 || attrs.Umask != nil || attrs.NoNewPrivs {
 		return Process{}, &StepError{Step: "limits of " + path, Errno: syscall.ENOTSUP}
 	}
-	dir := world.Dir
-	if dir == "" && world.Chroot != "" {
+	dir := attrs.Dir
+	if dir == "" && attrs.Chroot != "" {
 		dir = "/"
 	}
 	attr := &syscall.ProcAttr{
 		Dir:   dir,
-		Env:   s.strings(world.Env.list),
+		Env:   s.strings(attrs.Env.list),
 		Files: []uintptr{uintptr(fd), uintptr(fd), uintptr(fd)},
-		Sys:   &syscall.SysProcAttr{Setsid: world.Session, Setpgid: !world.Session, Chroot: world.Chroot},
+		Sys:   &syscall.SysProcAttr{Setsid: attrs.Session, Setpgid: !attrs.Session, Chroot: attrs.Chroot},
 	}
-	if u := world.User; u != nil {
+	if u := attrs.User; u != nil {
 		attr.Sys.Credential = &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}
 	}
 	var args []string

@@ -141,9 +141,6 @@ func (im *Image) WithAttr(w *Attr) (*Image, error) {
 	return other, nil
 }
 
-// World returns the surroundings of the program.
-func (im *Image) World() *Attr { return im.attr }
-
 // Clone returns attributes that may be changed before they are used.
 func (w *Attr) Clone() *Attr {
 	other := *w

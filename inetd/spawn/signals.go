@@ -9,8 +9,8 @@ import (
 // sigaction is the kernel's struct sigaction, with the room that any
 // architecture wants.
 type sigaction struct {
-	handler uintptr
-	rest    [4]uint64
+	handler   uintptr
+	remainder [4]uint64
 }
 
 // DefaultSignals stops ignoring the signals that the process was started with

@@ -25,14 +25,14 @@ func run(t *testing.T, w *Attr, path string, args ...string) (string, unix.WaitS
 	if err != nil {
 		t.Fatal(err)
 	}
-	ours := os.NewFile(uintptr(pair[0]), "ours")
-	defer ours.Close()
+	opened := os.NewFile(uintptr(pair[0]), "ours")
+	defer opened.Close()
 	p, err := im.Start(pair[1], new(Scratch))
 	unix.Close(pair[1])
 	if err != nil {
 		return "", 0, err
 	}
-	text, err := io.ReadAll(ours)
+	text, err := io.ReadAll(opened)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestStepErrors(t *testing.T) {
 	text := t.TempDir() + "/text"
 	os.WriteFile(text, []byte("words\n"), 0o755)
 	for _, c := range []struct {
-		world Attr
+		attrs Attr
 		path  string
 		want  string
 		errno syscall.Errno
@@ -54,7 +54,7 @@ func TestStepErrors(t *testing.T) {
 		{Attr{}, text, "exec " + text + ": exec format error", syscall.ENOEXEC},
 		{Attr{Dir: "/nonexistent"}, "/bin/true", "", syscall.ENOENT},
 	} {
-		_, _, err := run(t, &c.world, c.path, "x")
+		_, _, err := run(t, &c.attrs, c.path, "x")
 		var e *StepError
 		if !errors.As(err, &e) || e.Errno != c.errno || !strings.HasPrefix(err.Error(), c.want) || e.Temporary() {
 			t.Errorf("%s: %v, want %s (%v)", c.path, err, c.want, c.errno)
@@ -89,9 +89,9 @@ func TestEnvironment(t *testing.T) {
 			t.Fatal(err)
 		}
 		unix.Close(pair[1])
-		ours := os.NewFile(uintptr(pair[0]), "ours")
-		got, _ := io.ReadAll(ours)
-		ours.Close()
+		opened := os.NewFile(uintptr(pair[0]), "ours")
+		got, _ := io.ReadAll(opened)
+		opened.Close()
 		p.wait()
 		if want := "A=1\nB=two words\nWHO=" + who + "\nEMPTY=\n"; string(got) != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -125,8 +125,8 @@ func TestChildren(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(null)
-	var world Attr
-	if _, err := world.Prepare("/bin/true", []string{"true"}); err != nil { // the world is shared from here on
+	var attrs Attr
+	if _, err := attrs.Prepare("/bin/true", []string{"true"}); err != nil { // the world is shared from here on
 		t.Fatal(err)
 	}
 	var started sync.WaitGroup
@@ -135,7 +135,7 @@ func TestChildren(t *testing.T) {
 			var s Scratch
 			for i := range each {
 				tag := w*each + i
-				im, err := world.Prepare("/bin/sh", []string{"sh", "-c", fmt.Sprintf("exit %d", tag%200)})
+				im, err := attrs.Prepare("/bin/sh", []string{"sh", "-c", fmt.Sprintf("exit %d", tag%200)})
 				if err != nil {
 					t.Error(err)
 					return
@@ -175,12 +175,12 @@ func TestAccounts(t *testing.T) {
 	if err != nil || number.UID != 4242 || number.GID != 4343 || fmt.Sprint(number.Groups) != "[4343]" {
 		t.Errorf("%+v, %v", number, err)
 	}
-	for _, bad := range []string{"nosuchuser", "-1", "4294967295", "", "-n", "a:b"} {
-		if got, err := a.Lookup(bad, ""); err == nil {
-			t.Errorf("%q: %+v", bad, got)
+	for _, invalid := range []string{"nosuchuser", "-1", "4294967295", "", "-n", "a:b"} {
+		if got, err := a.Lookup(invalid, ""); err == nil {
+			t.Errorf("%q: %+v", invalid, got)
 		}
-		if got, err := a.GroupID(bad); err == nil {
-			t.Errorf("group %q: %d", bad, got)
+		if got, err := a.GroupID(invalid); err == nil {
+			t.Errorf("group %q: %d", invalid, got)
 		}
 	}
 	// what getent says of a user, as of one that is in a directory only

@@ -28,7 +28,7 @@ package spawn
 // from us, runtime_BeforeFork and its companions, which package syscall says
 // may be linked to by name, do what syscall.ForkExec does.
 //
-// TestChildWorld and TestStepErrors would catch its breaking; the tests run
+// TestChildAttributes and TestStepErrors would catch its breaking; the tests run
 // with the race detector, too.
 //
 // Descriptors: with CLONE_FILES the child begins in the parent's table and

@@ -13,14 +13,14 @@ func TestFullDisk(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skip("/dev/full is missing")
 	}
-	var told atomic.Int32
-	f := NewFile("", "/dev/full", Limits{Warn: func(string) { told.Add(1) }})
+	var noted atomic.Int32
+	f := NewFile("", "/dev/full", Limits{Warn: func(string) { noted.Add(1) }})
 	for range 50 {
 		f.Printf(Info, "line")
 		f.Flush()
 	}
 	f.Close()
-	if n := told.Load(); n != 1 {
+	if n := noted.Load(); n != 1 {
 		t.Errorf("told %d times", n)
 	}
 }

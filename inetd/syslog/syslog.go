@@ -67,7 +67,7 @@ type Logger struct {
 // A sink writes a batch of records. It returns what could not be written yet,
 // to be tried again.
 type sink interface {
-	write(batch []byte) (rest []byte)
+	write(batch []byte) (remainder []byte)
 	// header appends what stands before a line's text.
 	header(l *Logger, b []byte, p Priority) []byte
 	// fields appends what stands behind it.
@@ -209,8 +209,8 @@ func (l *Logger) run() {
 		}
 		batch, l.queue = l.queue, batch[:0]
 		l.mu.Unlock()
-		rest := l.out.write(batch)
-		if len(rest) == len(batch) {
+		remainder := l.out.write(batch)
+		if len(remainder) == len(batch) {
 			time.Sleep(pause)
 			pause = min(2*pause, 16*time.Second)
 		} else {
@@ -219,8 +219,8 @@ func (l *Logger) run() {
 		last = time.Now()
 		l.mu.Lock()
 		l.writing = false
-		if len(rest) > 0 {
-			l.queue = append(append([]byte{}, rest...), l.queue...)
+		if len(remainder) > 0 {
+			l.queue = append(append([]byte{}, remainder...), l.queue...)
 		}
 		if cap(batch) > 1<<16 {
 			batch = nil // a burst is over: give its memory back

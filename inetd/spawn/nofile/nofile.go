@@ -9,7 +9,7 @@
 // It works because packages are initialized in the order of their import
 // paths once their own imports are (Go specification, "Program
 // initialization"), and this one imports nothing and sorts before syscall.
-// Hence the few lines of assembly. TestChildWorld would catch its breaking.
+// Hence the few lines of assembly. TestChildAttributes would catch its breaking.
 package nofile
 
 // A Limit is struct rlimit of prlimit64(2).
