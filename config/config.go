@@ -3,7 +3,7 @@
 // processes; it reads text and says what is wrong with it.
 //
 // Each dialect has a reader of its own: inetdconf.go, xinetdconf.go and
-// tomlconf.go. A reader settles the habits of its dialect, such as where argv
+// toml_read.go. A reader applies the conventions of its dialect, such as where argv
 // begins or what an unwritten limit means, so that nobody behind it has to
 // know them. xinetd.conf and TOML share their settings: attributes.go and the
 // files beside it are the table of them, by xinetd.conf(5)'s names.
@@ -86,7 +86,7 @@ func (l Listen) protocol() string {
 	return l.Network + [...]string{Both: "", IPv4: "4", IPv6: "6", Mapped: "46"}[l.Family]
 }
 
-// LogSet is a set of the things that a START, EXIT or FAIL line can tell, by
+// A LogSet is a set of the parts that a START, EXIT or FAIL line can have, by
 // the values of xinetd's log_on_success and log_on_failure.
 type LogSet uint16
 
@@ -109,7 +109,7 @@ type Pos struct {
 	Column int // from 1; 0: not known
 }
 
-// String returns it as the logs have it, with the folder that the file is in:
+// String returns it as the logs have it, with the directory that the file is in:
 // "xinetd.d/tftp:9".
 func (p Pos) String() string {
 	file := filepath.Base(p.File)
@@ -216,8 +216,8 @@ type Service struct {
 	KeepAlive     bool
 
 	LogType      LogType
-	LogOnSuccess LogSet // what START and EXIT lines tell; 0: there are none
-	LogOnFailure LogSet // what FAIL lines tell; 0: there are none
+	LogOnSuccess LogSet // parts of START and EXIT lines; 0: no lines
+	LogOnFailure LogSet // parts of FAIL lines; 0: no lines
 
 	fields   map[string]string   // setting name to what the dialect calls it
 	written  map[string]Pos      // setting name to where it is

@@ -32,7 +32,7 @@ type Options struct {
 // A Dialect is a language that a configuration is written in.
 type Dialect string
 
-// The dialects. Any is told by the file itself.
+// The dialects. Any means that DetectDialect decides.
 const (
 	Any    Dialect = ""
 	Inetd  Dialect = "inetd"
@@ -43,7 +43,7 @@ const (
 // Load reads configuration files and directories in the order given. A
 // directory stands for the files in it, in byte order; names that editors
 // and package managers leave behind are not read, and said so. An error
-// means that a file could not be read at all; the problems tell what is
+// means that a file could not be read at all; the problems say what is
 // wrong inside.
 func Load(paths []string, o Options) ([]*Service, []Problem, error) {
 	var services []*Service

@@ -38,7 +38,7 @@ type stanza struct {
 // first value counts, as in xinetd.
 func (b *builder) merge(a *attribute, defaults *stanza) *setting {
 	var merged *setting
-	if a.name == "log_on_failure" { // what += adds to: a refusal always tells of whom
+	if a.name == "log_on_failure" { // what += adds to: a refusal always has the client
 		merged = &setting{name: a.name, op: "=", words: []word{{text: "HOST"}}}
 	}
 	if defaults != nil && !a.perService {
@@ -134,7 +134,7 @@ func (b *builder) warn(at Pos, hint, format string, args ...any) {
 	b.problems = append(b.problems, p)
 }
 
-// build reads a stanza with what the defaults add. It gives nil, and a
+// build reads a stanza with what the defaults add. It returns nil, and a
 // problem among the builder's, for a service that cannot be.
 func (b *builder) build(defaults *stanza) *Service {
 	b.s = b.newService()

@@ -6,7 +6,7 @@ import (
 	"github.com/BurntSushi/toml"
 )
 
-// The TOML library tells what a file says, but not where, nor its comments.
+// The TOML library does not return the positions of keys, nor comments.
 // This file finds both, in a text that the library has read without error:
 // so it only has to know where keys, strings, lists and comments begin and
 // end.

@@ -16,7 +16,7 @@ type Unit struct {
 }
 
 // Units writes services as pairs of systemd units, a socket and what it
-// starts (systemd.socket(5), systemd.exec(5)), and tells what these cannot
+// starts (systemd.socket(5), systemd.exec(5)), and returns what these cannot
 // say.
 func Units(services []*Service) (units []Unit, lost []Loss) {
 	taken := map[string]bool{}

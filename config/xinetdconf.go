@@ -409,7 +409,7 @@ func (f *xinetdFile) include(path string) {
 	f.r.read(path, string(text))
 }
 
-// includeDir reads the files of a folder in the order of their names' bytes.
+// includeDir reads the files of a directory in the order of their names' bytes.
 // As in xinetd, names with a dot or with ~ at their end are passed over.
 func (f *xinetdFile) includeDir(dir string) {
 	entries, err := os.ReadDir(dir)
@@ -467,7 +467,7 @@ func (r *xinetdReader) services() []*Service {
 	return services
 }
 
-// between reports whether a place is inside a stanza.
+// between reports whether a position is inside a stanza.
 func between(at Pos, st *stanza) bool {
 	last := st.pos.Line
 	for _, s := range st.settings {

@@ -58,7 +58,7 @@ func (r *registry) replace(next map[string]*activeService) (added, removed int) 
 	return added, removed
 }
 
-// indexMux makes byMux anew.
+// indexMux rebuilds byMux.
 func (r *registry) indexMux() {
 	clear(r.byMux)
 	for _, svc := range r.byKey {

@@ -35,7 +35,7 @@ type report struct {
 	Problems []finding `json:"problems"`
 }
 
-// check tells every problem of a configuration. It ends with 0 where there is
+// check prints every problem of a configuration. The exit status is 0 where there is
 // none, 1 where there are warnings, 2 where there are errors.
 func check(args []string, stdout, stderr io.Writer) int {
 	f, dialect := flags("check", stderr)

@@ -39,7 +39,7 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// run does what a command line says and gives the exit status.
+// run runs a command line and returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	verbs := map[string]func([]string, io.Writer, io.Writer) int{"check": check, "convert": convert}
 	if len(args) == 0 {

@@ -14,7 +14,7 @@ import (
 // has said over a pipe that it serves, and ends with its verdict: whoever
 // started inetd knows then whether it runs.
 
-// readyFDVariable is the environment variable that tells the copy that it is
+// readyFDVariable is the environment variable that marks the copy:
 // one: the descriptor of the pipe.
 const readyFDVariable = "GOINETD_READY_FD"
 

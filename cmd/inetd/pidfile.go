@@ -26,7 +26,7 @@ func lockPidfile(path string) (*pidfile, error) {
 		if err != nil {
 			return nil, fmt.Errorf("pidfile: %w", err)
 		}
-		// A lock for writing: flock(2) could be had by anybody who may read.
+		// A lock for writing: anybody who may read could take flock(2).
 		lock := unix.Flock_t{Type: unix.F_WRLCK}
 		if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lock); err != nil {
 			defer f.Close()

@@ -223,11 +223,11 @@ func TestPackagedFiles(t *testing.T) {
 		u.Close()
 	}
 	text := d.text()
-	if n := strings.Count(text, "are gone from xinetd, too"); n != 2 {
+	if n := strings.Count(text, "xinetd has dropped servers"); n != 2 {
 		t.Errorf("%d of servers and services are known to be gone:\n%s", n, text)
 	}
 	for line := range strings.Lines(text) {
-		if strings.Contains(line, "skipped") && !strings.Contains(line, "are gone from xinetd") && !strings.Contains(line, "-dgram is already served") { // by two files each
+		if strings.Contains(line, "skipped") && !strings.Contains(line, "xinetd has dropped") && !strings.Contains(line, "-dgram is already served") { // by two files each
 
 			t.Errorf("%s", line)
 		}

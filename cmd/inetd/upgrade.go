@@ -21,6 +21,10 @@ import (
 // since.
 var executable, executableErr = os.Executable()
 
+// startDir is where the program was started: its arguments may be relative
+// paths, and the daemon runs in /.
+var startDir, _ = os.Getwd()
+
 // quiesceTimeout is how long an upgrade waits for clients that are served
 // without a program.
 const quiesceTimeout = time.Second
@@ -52,6 +56,7 @@ func (d *daemon) checkUpgrade() error {
 func (d *daemon) upgrade() int {
 	d.server.Quiesce(quiesceTimeout)
 	d.end()
+	os.Chdir(startDir)
 	err := handover.Exec(executable, os.Args, os.Environ(), d.server.HandOver())
 	d.log.Printf(syslog.Err, "upgrade: %v", err)
 	d.log.Flush()

@@ -132,6 +132,21 @@ func TestUpgradeTimeout(t *testing.T) {
 	d.find("x: pid [0-9]+ terminated: session_timeout of 2s exceeded", 1)
 }
 
+// Relative paths on the command line mean the same after an upgrade.
+func TestUpgradeRelativePath(t *testing.T) {
+	t.Parallel()
+	need(t, "root")
+	p := port(t)
+	d := setup{conf: fmt.Sprintf("%s stream tcp nowait root internal echo\n", at(p)),
+		before: []string{"sh", "-c", `cd "$(dirname "$3")"; exec "$1" "$2" "$(basename "$3")"`, "sh"}}.start(t)
+	d.signal(syscall.SIGUSR2)
+	d.await("RELOADING=1")
+	d.await("READY=1")
+	if got := request(t, p, "hello"); got != "hello" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // A program that cannot be started in our place leaves all as it was.
 func TestUpgradeImpossible(t *testing.T) {
 	t.Parallel()

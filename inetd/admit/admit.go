@@ -34,7 +34,7 @@ const (
 	ServiceLimit   Reason = "service_limit"
 	PerSourceLimit Reason = "per_source_limit"
 	PerSourceRate  Reason = "per_source_rate"
-	CPS            Reason = "connections per second" // the service is to rest
+	CPS            Reason = "connections per second" // the service is to be suspended
 	PerSourceCPS   Reason = "per_source_cps"         // the client is kept out for a while
 	Paused         Reason = "per_source_cps again"   // and that has been logged
 )
@@ -48,7 +48,7 @@ type Verdict int
 const (
 	Granted Verdict = iota
 	Full            // as many run as may: wait until one ends
-	Looping         // PerMinute is used up: rest
+	Looping         // PerMinute is used up: suspend
 	Busy            // its last starts are being decided on: ask again
 )
 

@@ -22,7 +22,7 @@ type level struct {
 	of   map[netip.Addr]rule // the first address of each prefix
 }
 
-// A rule is an entry as the log tells of it.
+// A rule is an entry as the log has it.
 type rule struct {
 	text string
 	at   string

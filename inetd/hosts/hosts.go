@@ -102,7 +102,7 @@ func Exists(deny string) bool {
 type file struct {
 	path string
 	now  atomic.Pointer[rules]
-	mu   sync.Mutex // of whoever reads it anew
+	mu   sync.Mutex // serializes reading it again
 }
 
 // rules is what a file said when it had an identity.

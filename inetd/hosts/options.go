@@ -47,7 +47,7 @@ func (m *matcher) decide(r *rule, deny bool, where string) Verdict {
 	if x.verdict != nil {
 		v.Refused = !*x.verdict
 	}
-	if actions.Banner != "" { // a folder, with a file for each daemon
+	if actions.Banner != "" { // a directory, with a file for each daemon
 		actions.Banner = filepath.Join(actions.Banner, filepath.Base(m.r.Daemon))
 	}
 	v.Actions = actions

@@ -25,7 +25,7 @@ func parse(text string) []rule {
 	return list
 }
 
-// Problems tells what is wrong in the text of a hosts.allow or hosts.deny:
+// Problems returns what is wrong in the text of a hosts.allow or hosts.deny:
 // lines that are passed over, and options that refuse whoever they match.
 func Problems(text string) []Problem {
 	list, problems := read(text)

@@ -95,7 +95,7 @@ func (h root) names(p process) (list []string) {
 	return list
 }
 
-// interprets tells of a program that is known by the script which it runs.
+// interprets reports whether a program is known by the script that it runs.
 func interprets(path string) bool {
 	name := strings.TrimRight(filepath.Base(path), "0123456789.")
 	return slices.Contains([]string{"sh", "bash", "dash", "ksh", "zsh", "perl", "python", "ruby", "env"}, name)

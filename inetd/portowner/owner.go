@@ -81,7 +81,7 @@ func (h root) exists(path string) bool {
 	return err == nil
 }
 
-// A process is what /proc tells of one (proc(5)).
+// A process is what /proc says of it (proc(5)).
 type process struct {
 	pid, parent    int
 	comm, uid, exe string

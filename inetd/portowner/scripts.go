@@ -12,7 +12,7 @@ func isCron(name string) bool {
 	return name == "cron" || name == "crond" || name == "anacron" || name == "atd" || name == "fcron" || name == "bcron"
 }
 
-// cron tells of a process that cron started, and of the line in which.
+// cron describes a process that cron started, and the crontab line.
 func (h root) cron(p process, kill string) origin {
 	user := h.userName(p.uid)
 	where, line := h.crontab(p)
@@ -75,7 +75,7 @@ func (h root) scriptOf(p process) string {
 	return ""
 }
 
-// script tells of a SysV script, and of the runlevels that start it.
+// script describes a SysV script, and the runlevels that start it.
 func (h root) script(name, stop string) origin {
 	levels := ""
 	for _, level := range "2345S" {

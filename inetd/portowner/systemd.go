@@ -64,7 +64,7 @@ func (h root) wantedBy(unit string, dirs []string) (list []string) {
 	return list
 }
 
-// systemUnit tells of a unit of the system. Where there is a socket of its
+// systemUnit describes a unit of the system. Where there is a socket of its
 // name that is wanted, stopping the service alone would not last.
 func (h root) systemUnit(unit string) origin {
 	also := ""
@@ -82,7 +82,7 @@ func (h root) systemUnit(unit string) origin {
 
 func wanted(by []string) string { return ", wanted by " + strings.Join(by, " and ") }
 
-// userUnit tells of a unit of a user's systemd.
+// userUnit describes a unit of a user's systemd.
 func (h root) userUnit(p process) origin {
 	user, unit := h.userName(p.slice), quote(p.unit)
 	systemctl := "systemctl --user -M " + quote(user+"@") + " "
@@ -101,7 +101,7 @@ func (h root) userUnit(p process) origin {
 	return origin{text, systemctl + "stop " + unit}
 }
 
-// socketUnit tells for which unit a systemd holds a port.
+// socketUnit finds the unit for which a systemd has a port.
 func (h root) socketUnit(p process, network string, port uint16) origin {
 	dirs, systemctl, of := systemDirs, "systemctl ", ""
 	if p.pid != 1 {

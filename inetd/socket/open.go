@@ -25,7 +25,7 @@ type Options struct {
 	UID, GID int         // of a Unix socket's file; -1: as it comes
 }
 
-// An OpenError tells which step of opening a socket failed.
+// An OpenError says which step of opening a socket failed.
 type OpenError struct {
 	Address Address
 	Step    string

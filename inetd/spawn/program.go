@@ -78,7 +78,7 @@ func NewEnv(list []string) (*Env, error) {
 	return &Env{list, envv}, nil
 }
 
-// A StepError tells which step towards a running program failed.
+// A StepError says which step towards a running program failed.
 type StepError struct {
 	Step  string // "fork", "setgid 65534", "exec /usr/sbin/in.tftpd"
 	Errno syscall.Errno

@@ -33,7 +33,7 @@ func NewFile(ident, path string, l Limits) *File {
 	return &File{start(ident, s), s}
 }
 
-// Reopen has the file opened anew for the next line, as after a rotation.
+// Reopen has the file opened again for the next line, as after a rotation.
 func (f *File) Reopen() { f.sink.reopen.Store(true) }
 
 type fileSink struct {
@@ -44,7 +44,7 @@ type fileSink struct {
 	size   int64
 	warned bool // about Soft
 	full   bool // so was Hard
-	failed bool // that it cannot be opened has been told
+	failed bool // that it cannot be opened has been logged
 	reopen atomic.Bool
 }
 

@@ -14,7 +14,7 @@ const journalSocket = "/run/systemd/journal/socket"
 // line of NAME=value, which ours all fit into; an empty line ends a record.
 type journalSink struct{ socketSink }
 
-// newJournalSink connects to the journal; nil means that it cannot be had.
+// newJournalSink connects to the journal; nil means that there is none.
 func newJournalSink(path string) *journalSink {
 	s := &journalSink{socketSink{path: path, fd: -1, end: "\n\n"}}
 	if !s.connect() {

@@ -1,7 +1,7 @@
 // Package syslog writes logs: the daemon's to stderr in the foreground, to
 // /dev/log else, and where xinetd.conf says so, those of services to files.
 //
-// Whoever logs never waits. Lines go into a buffer of bounded size, and one
+// Logging never waits. Lines go into a buffer of bounded size, and one
 // goroutine carries them out; what does not fit is counted, and the count is
 // logged when there is room again. While a syslog daemon is gone, lines wait,
 // and it is looked for again after a second, two, four, at last sixteen.
