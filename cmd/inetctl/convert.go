@@ -17,13 +17,13 @@ func convert(args []string, stdout, stderr io.Writer) int {
 	f, dialect := flags("convert", stderr)
 	to := f.String("to", "", "toml, xinetd, inetd or systemd")
 	lossy := f.Bool("lossy", false, "write it although settings are lost")
-	folder := f.String("o", "", "folder for systemd's units; else they are printed")
+	directory := f.String("o", "", "directory for systemd's units; else they are printed")
 	c, err := load(f, args, dialect)
 	if err == nil && *to != "toml" && *to != "xinetd" && *to != "inetd" && *to != "systemd" {
 		err = fmt.Errorf("--to: %q is none of toml, xinetd, inetd and systemd", *to)
 	}
-	if err == nil && *folder != "" && *to != "systemd" {
-		err = errors.New("-o is for systemd's units")
+	if err == nil && *directory != "" && *to != "systemd" {
+		err = errors.New("-o goes with --to systemd")
 	}
 	if err != nil {
 		return fatal("convert", err, stderr)
@@ -53,8 +53,8 @@ func convert(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "inetctl: convert: %s has no equivalent of %s (nothing is written; --lossy writes the rest)\n", *to, count(n, "setting"))
 		return exitWarnings
 	}
-	if *folder != "" {
-		err = writeUnits(*folder, units)
+	if *directory != "" {
+		err = writeUnits(*directory, units)
 	} else {
 		_, err = io.WriteString(stdout, out)
 	}
@@ -82,11 +82,11 @@ func printed(units []config.Unit) string {
 	return b.String()
 }
 
-// writeUnits writes units into a folder. What is there already is not
+// writeUnits writes units into a directory. What is there already is not
 // overwritten.
-func writeUnits(folder string, units []config.Unit) error {
+func writeUnits(directory string, units []config.Unit) error {
 	for _, u := range units {
-		f, err := os.OpenFile(filepath.Join(folder, u.Name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		f, err := os.OpenFile(filepath.Join(directory, u.Name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		if err != nil {
 			return err
 		}

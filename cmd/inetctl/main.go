@@ -1,7 +1,7 @@
 // Command inetctl is the administrator's tool for inetd.
 //
 //	inetctl check [--json] [-f dialect] [file ...]
-//	inetctl convert --to toml|xinetd|inetd|systemd [--lossy] [-o folder] [-f dialect] [file ...]
+//	inetctl convert --to toml|xinetd|inetd|systemd [--lossy] [-o directory] [-f dialect] [file ...]
 package main
 
 import (
@@ -22,11 +22,11 @@ import (
 var version = "devel"
 
 const usage = `usage: inetctl check [--json] [-f dialect] [file ...]
-       inetctl convert --to toml|xinetd|inetd|systemd [--lossy] [-o folder] [-f dialect] [file ...]
+       inetctl convert --to toml|xinetd|inetd|systemd [--lossy] [-o directory] [-f dialect] [file ...]
        inetctl version
-Files and folders default to what inetd reads: the first that is there of
-/etc/inetd.toml, /etc/inetd.conf (with /etc/inetd.d) and /etc/xinetd.conf.
-The dialect of a file (inetd, xinetd or toml) is told by itself, unless -f says it.`
+Without files it reads what inetd reads: the first of /etc/inetd.toml,
+/etc/inetd.conf (with /etc/inetd.d) and /etc/xinetd.conf that exists.
+The dialect of a file (inetd, xinetd or toml) is detected, or set with -f.`
 
 // Exit statuses.
 const (
@@ -56,7 +56,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, usage)
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "inetctl: there is no verb %q\n%s\n", args[0], usage)
+	fmt.Fprintf(stderr, "inetctl: unknown verb %q\n%s\n", args[0], usage)
 	return exitErrors
 }
 
@@ -121,7 +121,7 @@ func load(f *flag.FlagSet, args []string, dialect *string) (c configuration, err
 	}
 	c.services, c.problems, err = config.Load(files, c.o)
 	if errors.Is(err, os.ErrNotExist) {
-		err = fmt.Errorf("%w (name the file, or write it)", err)
+		err = fmt.Errorf("%w (name the file, or create it)", err)
 	}
 	return c, err
 }

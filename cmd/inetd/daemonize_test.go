@@ -157,7 +157,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"-V"}, 0, "inetd (goinetd) devel\n"},
 		{[]string{"-x"}, 2, "inetd: unknown option -x\nusage: inetd"},
 		{[]string{"-R"}, 2, "inetd: option -R needs a value\n"},
-		{[]string{"-q", "many"}, 2, `inetd: option -q: "many" is not a number of 0 or more`},
+		{[]string{"-q", "many"}, 2, `inetd: option -q: "many" is not a number from 0 to 1073741824`},
 		{[]string{"-i", "/nonexistent/inetd.conf"}, 1, "stat /nonexistent/inetd.conf: no such file or directory"},
 	} {
 		cmd := exec.Command(built.inetd, c.args...)

@@ -12,10 +12,10 @@ import (
 const usage = `usage: inetd [-dEilV] [-f dialect] [-q length] [-R rate] [-c max] [-C rate]
              [-s max] [-a address] [-p pidfile] [file ...]
   -i          stay in the foreground and log to stderr
-  -d          the same as -i and -l, and tell each step
+  -d          like -i with START and EXIT lines, and log each step
   -l          log each start and end of a program (START and EXIT lines), and
               consult hosts.allow and hosts.deny for the services of inetd.conf
-  -f dialect  read files as inetd, xinetd or toml, whatever they look like
+  -f dialect  read files as inetd, xinetd or toml instead of detecting it
   -E          keep the whole environment for the programs
   -q length   clients that may queue for one socket (4096)
   -R rate     starts of one service in a minute before it is taken for looping (256; 0: no limit)
@@ -24,10 +24,10 @@ const usage = `usage: inetd [-dEilV] [-f dialect] [-q length] [-R rate] [-c max]
   -s max      programs of one service at once for one client address (0: no limit)
   -a address  listen here, where a service names no address
   -p pidfile  instead of /run/inetd.pid, which is only written in the background ("": none)
-  -V          say the version
-Without files it is the first that is there of /etc/inetd.toml, /etc/inetd.conf
-(with /etc/inetd.d) and /etc/xinetd.conf. Under the name xinetd, the options
-are those of xinetd(8).`
+  -V          print the version and exit
+Without files it reads the first of /etc/inetd.toml, /etc/inetd.conf (with
+/etc/inetd.d) and /etc/xinetd.conf that exists. -a, -c, -C, -R and -s apply to
+the services of inetd.conf. Under the name xinetd, it takes xinetd's options.`
 
 // options are what the command line says.
 type options struct {
@@ -135,7 +135,7 @@ func (o *options) value(letter byte, value string) error {
 	}
 	n, err := strconv.Atoi(value)
 	if err != nil || n < 0 || n > 1<<30 {
-		return fmt.Errorf("option -%c: %q is not a number of 0 or more", letter, value)
+		return fmt.Errorf("option -%c: %q is not a number from 0 to 1073741824", letter, value)
 	}
 	*numbers[letter] = n
 	return nil
