@@ -41,7 +41,7 @@ cat >>/etc/inetd.conf <<'X'
 7010 stream tcp nowait root /root/tell tell
 7011 stream tcp nowait root internal echo
 X
-printf '#!/bin/sh\ncat /proc/self/cgroup\n' >tell
+printf '#!/bin/sh\nread -r line\ncat /proc/self/cgroup\n' >tell # a program that leaves input unread ends in a reset
 chmod +x tell
 sed -i 's/^OPTIONS=.*/OPTIONS="-l -R 0"/' /etc/default/inetd
 systemctl reload inetd.service
