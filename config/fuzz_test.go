@@ -17,41 +17,61 @@ func sane(t *testing.T, text string, services []*Service, problems []Problem) {
 		}
 	}
 	for _, s := range services {
-		served := 0
-		for _, by := range []string{s.Server, s.Internal, s.Redirect} {
-			if by != "" {
-				served++
+		saneServer(t, s)
+		saneLimits(t, s)
+		saneAddresses(t, s)
+	}
+}
+
+// saneServer: exactly one of a program, a builtin and a redirect serves, at
+// least at one address.
+func saneServer(t *testing.T, s *Service) {
+	t.Helper()
+	served := 0
+	for _, by := range []string{s.Server, s.Internal, s.Redirect} {
+		if by != "" {
+			served++
+		}
+	}
+	if s.Name == "" || s.ID == "" || served != 1 || s.Server != "" && (len(s.Args) == 0 || s.User == "") {
+		t.Errorf("%+v", s)
+	}
+	if (len(s.Listen) == 0) != (s.Mux != "") {
+		t.Errorf("no address: %+v", s)
+	}
+	if s.Wait && s.SocketType == Stream && (len(s.NoAccess) > 0 || s.PerSource != 0) {
+		t.Errorf("what cannot be enforced is accepted: %+v", s)
+	}
+}
+
+func saneLimits(t *testing.T, s *Service) {
+	t.Helper()
+	for _, n := range []int64{int64(s.Instances) - None, int64(s.PerSource) - None, int64(s.PerMinute) - None, int64(s.CPS.Max), int64(s.CPS.Pause),
+		int64(s.IdleTimeout), int64(s.SessionTimeout), int64(s.DenyTime - Forever), int64(0o777 - s.Umask)} {
+		if n < 0 {
+			t.Errorf("a limit out of range: %+v", s)
+		}
+	}
+	for _, span := range s.AccessTimes {
+		if span.From < 0 || span.From > 1439 || span.To < 0 || span.To > 1439 {
+			t.Errorf("%+v", span)
+		}
+	}
+}
+
+func saneAddresses(t *testing.T, s *Service) {
+	t.Helper()
+	for _, list := range [][]Source{s.OnlyFrom, s.NoAccess} {
+		for _, source := range list {
+			if (len(source.Prefixes) == 0) == (source.Name == "") || source.Pos.Line < 1 {
+				t.Errorf("%+v", source)
 			}
 		}
-		if s.Name == "" || s.ID == "" || served != 1 || s.Server != "" && (len(s.Args) == 0 || s.User == "") {
-			t.Errorf("%+v", s)
-		}
-		if (len(s.Listen) == 0) != (s.Mux != "") {
-			t.Errorf("nowhere to be reached: %+v", s)
-		}
-		if s.Instances < None || s.PerSource < None || s.PerMinute < None || s.CPS.Max < 0 || s.CPS.Pause < 0 || s.IdleTimeout < 0 || s.SessionTimeout < 0 || s.DenyTime < Forever || s.Umask > 0o777 {
-			t.Errorf("a limit below zero: %+v", s)
-		}
-		for _, span := range s.AccessTimes {
-			if span.From < 0 || span.From > 1439 || span.To < 0 || span.To > 1439 {
-				t.Errorf("%+v", span)
-			}
-		}
-		for _, list := range [][]Source{s.OnlyFrom, s.NoAccess} {
-			for _, source := range list {
-				if (len(source.Prefixes) == 0) == (source.Name == "") || source.Pos.Line < 1 {
-					t.Errorf("%+v", source)
-				}
-			}
-		}
-		if s.Wait && s.SocketType == Stream && (len(s.NoAccess) > 0 || s.PerSource != 0) {
-			t.Errorf("what cannot be enforced is let through: %+v", s)
-		}
-		for _, l := range s.Listen {
-			tcpOrUDP := l.Network == "tcp" || l.Network == "udp"
-			if tcpOrUDP && (l.Port < 1 || l.Port > 65535) || l.Network == "unix" && !filepath.IsAbs(l.Path) || l.Mode&^0o777 != 0 {
-				t.Errorf("%+v", l)
-			}
+	}
+	for _, l := range s.Listen {
+		tcpOrUDP := l.Network == "tcp" || l.Network == "udp"
+		if tcpOrUDP && (l.Port < 1 || l.Port > 65535) || l.Network == "unix" && !filepath.IsAbs(l.Path) || l.Mode&^0o777 != 0 {
+			t.Errorf("%+v", l)
 		}
 	}
 }

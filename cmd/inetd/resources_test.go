@@ -100,11 +100,11 @@ func openMany(t *testing.T, port, n int) []net.Conn {
 	t.Helper()
 	conns := make([]net.Conn, n)
 	var all sync.WaitGroup
-	const at_once = 16
-	for w := range at_once {
+	const atOnce = 16
+	for w := range atOnce {
 		all.Go(func() {
 			buf := make([]byte, 1)
-			for i := w; i < n; i += at_once {
+			for i := w; i < n; i += atOnce {
 				dialer := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i%200))}}
 				c, err := dialer.Dial("tcp", at(port))
 				if err != nil {

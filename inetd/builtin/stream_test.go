@@ -59,7 +59,7 @@ func TestEcho(t *testing.T) {
 	}
 	for got < sent {
 		got += len(receiveAll(client))
-		next = s.Ready(server, buf)
+		s.Ready(server, buf)
 	}
 	unix.Shutdown(client, unix.SHUT_WR)
 	if next := s.Ready(server, buf); next != Close || got != sent {

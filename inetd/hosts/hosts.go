@@ -1,13 +1,13 @@
-// Package wrap decides by hosts.allow and hosts.deny, as hosts_access(5) and
+// Package hosts decides by hosts.allow and hosts.deny, as hosts_access(5) and
 // hosts_options(5) describe them and the library of tcpd(8) reads them.
 //
-// A question is answered from what is known of the client. Where that does
-// not do, because a rule wants its name or its user, the verdict says so; the
-// caller finds out, off the path of other clients, and asks again.
+// [Files.Check] decides with what is known of the client. Where a rule needs
+// its name or its user, the verdict says so; the caller looks that up, off the
+// path of other clients, and asks again.
 //
-// Other than the library, a line without a newline at its end counts, a file
-// that is there and cannot be read refuses everybody, and a network of length
-// 0 in hosts.deny is every network; the library takes it for none.
+// Unlike the library, a line without a newline at its end counts, a file that
+// exists and cannot be read refuses everybody, and a network of length 0 in
+// hosts.deny is every network; the library takes it for none.
 package hosts
 
 import (

@@ -44,7 +44,7 @@ type Reply struct {
 // String returns the reply as the server wrote it, but for blanks.
 func (r Reply) String() string { return r.System + " :" + r.User }
 
-// Ask asks the client's host who has the connection from client to server,
+// Query asks the client's host who has the connection from client to server,
 // our end. The question goes out from the address that the client came to,
 // and the answer has to come within the limit.
 func Query(client, server netip.AddrPort, limit time.Duration) (Reply, error) {

@@ -218,7 +218,7 @@ func (b *Builder) setUnixOwner(o *socket.Options, l config.Listen) error {
 	return nil
 }
 
-// IsOwnUser reports whether a user is the one that we run as.
+// IsDaemonUser reports whether a user is the one that we run as.
 func (b *Builder) IsDaemonUser(user string) bool {
 	a, err := b.accounts.Lookup(user, "")
 	return err == nil && int(a.UID) == os.Geteuid()
