@@ -138,7 +138,7 @@ func setSources(field func(*Service) *[]Source) func(*builder, []word) *fault {
 				return invalid
 			}
 			if doubt != "" {
-				b.warn(w.pos, "correct it if that is not what was meant", "%s", doubt)
+				b.warn(w.pos, "correct it if something else is meant", "%s", doubt)
 			}
 			sources[i] = s
 		}

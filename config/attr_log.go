@@ -58,7 +58,7 @@ func setLogType(b *builder, v []word) *fault {
 		w = strings.Fields(w[0])
 	}
 	if len(w) < 2 {
-		return faultf("", "%q does not say where to", strings.Join(w, " "))
+		return faultf("", "%q names no target", strings.Join(w, " "))
 	}
 	switch strings.ToLower(w[0]) {
 	case "syslog":

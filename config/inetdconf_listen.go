@@ -39,7 +39,7 @@ func (r *inetdReader) listen(s *Service, name, protocol string) *fault {
 		}
 		name = name[i+1:]
 		if name == "" {
-			return faultf("write it as address:service", "no service stands behind the address")
+			return faultf("write it as address:service", "no service follows the address")
 		}
 		s.Name = name
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/diff"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -83,7 +85,7 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got != string(want) {
-				t.Errorf("got:\n%s\nwant:\n%s", got, want)
+				t.Errorf("%s", diff.Diff(golden, want, "got", []byte(got)))
 			}
 		})
 	}

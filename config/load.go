@@ -160,11 +160,11 @@ func filesOf(path string) (files []string, skipped []Problem, err error) {
 		info, err := os.Stat(file)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // removed since, or a link to nothing
-			skipped = append(skipped, Problem{Pos: Pos{File: file}, Text: "not read: it leads nowhere", Hint: "remove the link, or mend it"})
+			skipped = append(skipped, Problem{Pos: Pos{File: file}, Text: "not read: its target does not exist", Hint: "remove the link, or correct it"})
 		case err != nil:
 			return nil, nil, err
 		case isLeftover(e.Name()):
-			skipped = append(skipped, Problem{Pos: Pos{File: file}, Text: "not read: by its name it is hidden or a leftover", Hint: "rename it if it is meant"})
+			skipped = append(skipped, Problem{Pos: Pos{File: file}, Text: "not read: hidden, or a backup by its name", Hint: "rename it if it is to be read"})
 		case info.Mode().IsRegular():
 			files = append(files, file)
 		}

@@ -346,7 +346,7 @@ func (b *builder) resolveAccess() *fault {
 	}
 	for _, at := range s.Listen {
 		if listed && at.Network == "unix" {
-			b.warn(s.PosOf("only_from"), "say who may connect by socket_user, socket_group and socket_mode", "address lists mean nothing for %s", at)
+			b.warn(s.PosOf("only_from"), "say who may connect by socket_user, socket_group and socket_mode", "address lists do not apply to %s", at)
 		}
 	}
 	if !s.Wait || s.SocketType == Dgram {

@@ -110,7 +110,7 @@ func (r *tomlReader) checkDefaults(st *stanza) {
 		a := attributes.find(s.name)
 		if s.name == "enabled" || s.name == "disabled" || s.name == "disable" {
 			r.fatal = true
-			r.report(s.pos, Error, "", "write disable = true in each service; no service runs before", s.name+" is not for defaults here")
+			r.report(s.pos, Error, "", "write disable = true in each service; until then no service runs", s.name+" is not for defaults here")
 			return true
 		}
 		if a != nil && a.perService {
@@ -255,7 +255,7 @@ func tomlValue(name string, value any) ([]string, *fault) {
 			return tomlEnv(v)
 		}
 	}
-	return nil, faultf("write a string, a number, true, false or a list", "%s cannot be this", name)
+	return nil, faultf("write a string, a number, true, false or a list", "%s has a value of another type", name)
 }
 
 // tomlEnv reads variables that are written as a table.

@@ -163,7 +163,7 @@ func (f *xinetdFile) entry(words []word) {
 			f.r.fatal = true
 			hint = "write defaults; no service runs without them"
 		}
-		f.r.report(words[0].pos, Error, "", hint, "this is no entry")
+		f.r.report(words[0].pos, Error, "", hint, "not an entry")
 		if brace {
 			f.skip()
 		}
@@ -300,7 +300,7 @@ func (r *xinetdReader) takeLists(st *stanza) {
 		switch {
 		case (s.name == "enabled" || s.name == "disabled") && s.fault != nil, s.name == "disable" && !isDisableNo(s):
 			r.fatal = true
-			r.report(s.pos, Error, "", "write disabled = NAME, or enabled = NAME; no service runs before", s.name+" cannot be read")
+			r.report(s.pos, Error, "", "write disabled = NAME, or enabled = NAME; until then no service runs", s.name+" cannot be read")
 		case s.name == "disable":
 		case s.name == "enabled" && s.fault == nil:
 			r.enabled = r.joined(s.words)
@@ -423,7 +423,7 @@ func (f *xinetdFile) includeDir(dir string) {
 			continue
 		}
 		if strings.Contains(e.Name(), ".") || strings.HasSuffix(e.Name(), "~") {
-			f.r.report(Pos{File: path}, Warning, "", "rename it without the dot if it is meant", "not read: its name has a dot in it, or ends in ~, which includedir passes over")
+			f.r.report(Pos{File: path}, Warning, "", "rename it without the dot if it is to be read", "not read: its name has a dot in it, or ends in ~, which includedir passes over")
 			continue
 		}
 		if info, err := os.Stat(path); err == nil && info.IsDir() {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/diff"
 	"golang.org/x/sys/unix"
 
 	"goinetd/config"
@@ -64,11 +65,8 @@ func TestLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, w := strings.Split(got.String(), "\n"), strings.Split(string(want), "\n")
-	for i := range max(len(g), len(w)) {
-		if i >= len(g) || i >= len(w) || g[i] != w[i] {
-			t.Fatalf("%s:%d differs:\n got %q\nwant %q", golden, i+1, g[min(i, len(g)-1)], w[min(i, len(w)-1)])
-		}
+	if d := diff.Diff(golden, want, "got", []byte(got.String())); d != nil {
+		t.Errorf("%s", d)
 	}
 }
 
