@@ -202,7 +202,7 @@ func (s *Server) openListeners() []config.Problem {
 	var owners *portowner.Processes // one walk through /proc, if there is a question
 	scan := func() *portowner.Processes {
 		if owners == nil {
-			owners = portowner.Scan()
+			owners = s.o.ScanProcesses()
 		}
 		return owners
 	}

@@ -14,9 +14,11 @@ import (
 
 	"goinetd/config"
 	"goinetd/inetd/handover"
+	"goinetd/inetd/portowner"
 	"goinetd/inetd/service"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
+	"goinetd/inetd/syslog"
 )
 
 // served returns the names and the states of what is served.
@@ -268,6 +270,52 @@ func TestHandOver(t *testing.T) {
 	second.run()
 	if _, err := io.ReadFull(client, make([]byte, 1)); err != nil {
 		t.Errorf("the client in the queue was lost: %v", err)
+	}
+}
+
+// Whether programs have the sockets of wait services is answered by one walk
+// through /proc for all of them, and not under the lock.
+func TestOneWalkThroughProc(t *testing.T) {
+	const many = 20
+	var conf strings.Builder
+	for i := range many {
+		fmt.Fprintf(&conf, "[service.w%d]\nlisten = \"udp:%s\"\nuser = \"nobody\"\nserver = \"/bin/true\"\n", i, freeAddr(t))
+	}
+	state := newTestServer(t, conf.String()).HandOver()
+	if len(state.Sockets) != many {
+		t.Fatalf("%d sockets", len(state.Sockets))
+	}
+	for i, in := range state.Sockets {
+		fd, err := unix.FcntlInt(uintptr(in.FD), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state.Sockets[i] = socket.FromExec(fd, in.Name)
+	}
+	var s *Server
+	walks := 0
+	scan := func() *portowner.Processes {
+		walks++
+		if s.mu.TryLock() {
+			s.mu.Unlock()
+		} else {
+			t.Error("the lock is held")
+		}
+		return portowner.Scan()
+	}
+	s, err := New(Options{Log: syslog.ToDaemon("test", "daemon"), State: state, ScanProcesses: scan})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Start(read(t, conf.String())); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Stop() })
+	if walks != 1 {
+		t.Errorf("%d walks for %d wait services", walks, many)
+	}
+	if got := (&testServer{Server: s}).served(); strings.Count(got, "listening") != many {
+		t.Errorf("served: %s", got)
 	}
 }
 

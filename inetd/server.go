@@ -49,6 +49,7 @@ import (
 	"goinetd/inetd/hosts"
 	"goinetd/inetd/ident"
 	"goinetd/inetd/logline"
+	"goinetd/inetd/portowner"
 	"goinetd/inetd/service"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
@@ -70,6 +71,8 @@ type Options struct {
 	StayAlive    bool          // start although nothing can be served
 	IdentTimeout time.Duration // of an ident server; 0: ident.Limit
 	Notifier     Notifier      // the service manager; nil: none
+
+	ScanProcesses func() *portowner.Processes // nil: portowner.Scan
 
 	handover.State                     // what the process before us left
 	Inherited      []*socket.Inherited // sockets that the service manager opened
@@ -123,6 +126,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.IdentTimeout == 0 {
 		o.IdentTimeout = ident.Limit
+	}
+	if o.ScanProcesses == nil {
+		o.ScanProcesses = portowner.Scan
 	}
 	if o.Hosts == nil {
 		o.Hosts = hosts.New("/etc/hosts.allow", "/etc/hosts.deny")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -252,5 +253,25 @@ func TestChargenHalfClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Close()
+	}
+}
+
+// qotd sends a quote of its file over TCP, and over UDP one that is not longer
+// than the datagram.
+func TestQOTD(t *testing.T) {
+	t.Parallel()
+	need(t, "root")
+	p := port(t)
+	quotes := write(t, filepath.Join(folder(t), "quotes"), "short\n%\na longer quote of two\nlines\n", 0o644)
+	setup{conf: fmt.Sprintf("[service.qotd]\ntype = \"internal\"\nlisten = [\"tcp:%s\", \"udp:%s\"]\nquote_file = %q\n", at(p), at(p), quotes)}.start(t)
+	if got := request(t, p, ""); got != "short\r\n" && got != "a longer quote of two\r\nlines\r\n" {
+		t.Errorf("over TCP: %q", got)
+	}
+	c := udp(t, p)
+	c.Write([]byte("12"))      // too short for any: no reply
+	c.Write([]byte("1234567")) // as long as the shortest
+	buf := make([]byte, 600)
+	if n, err := c.Read(buf); err != nil || string(buf[:n]) != "short\r\n" {
+		t.Errorf("over UDP: %q, %v", buf[:n], err)
 	}
 }

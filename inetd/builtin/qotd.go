@@ -26,7 +26,11 @@ func qotdStream(o *config.BuiltinSettings) Stream {
 // qotdDatagram replies with a quote that is not longer than the datagram, if
 // the file has one.
 func qotdDatagram(o *config.BuiltinSettings, q question) []byte {
-	return append(q.room[:0], quote(o, min(q.limit, maxQuote))...)
+	one := quote(o, min(q.limit, maxQuote))
+	if one == nil {
+		return nil
+	}
+	return append(q.room[:0], one...)
 }
 
 // quote returns a quote of at most so many bytes, chosen at random, or

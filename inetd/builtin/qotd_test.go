@@ -43,7 +43,7 @@ func TestQOTD(t *testing.T) {
 	if got := datagram(7); got != "short\r\n" {
 		t.Errorf("to 7 bytes: %q", got)
 	}
-	if got := datagram(6); got != "" {
+	if got := h.reply(make([]byte, maxDatagram), 6); got != nil {
 		t.Errorf("to 6 bytes: %q", got)
 	}
 	seen := map[string]bool{}
