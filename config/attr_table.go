@@ -18,7 +18,7 @@ type attribute struct {
 	security   bool // says who may come in, where, or how many: never to be lost
 	hint       string
 	set        func(b *builder, v []word) *fault
-	get        func(s *Service) []string // nil: the writers ask where.go
+	get        func(s *Service) []string // nil: written by hand in each writer
 }
 
 // An attrKind is the type of a setting's value in TOML.

@@ -5,8 +5,8 @@
 // Each dialect has a reader of its own: inetdconf.go, xinetdconf.go and
 // toml_read.go. A reader applies the conventions of its dialect, such as where argv
 // begins or what an unwritten limit means, so that nobody behind it has to
-// know them. xinetd.conf and TOML share their settings: attributes.go and the
-// files beside it are the table of them, by xinetd.conf(5)'s names.
+// know them. xinetd.conf and TOML share their settings: attr_*.go are the
+// table of them, by xinetd.conf(5)'s names.
 package config
 
 import (

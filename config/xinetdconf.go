@@ -1,10 +1,6 @@
 package config
 
 import (
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -65,9 +61,6 @@ func (r *xinetdReader) report(at Pos, sev Severity, service string, hint, text s
 	r.problems = append(r.problems, Problem{Pos: at, Severity: sev, Service: service, Text: text, Hint: hint})
 }
 
-// maxIncludes is how deep files may include each other.
-const maxIncludes = 16
-
 // read reads one file.
 func (r *xinetdReader) read(file, text string) {
 	r.stack = append(r.stack, file)
@@ -81,64 +74,6 @@ func (r *xinetdReader) read(file, text string) {
 		f.entry(words)
 	}
 	r.trailing = append(r.trailing, f.comments...)
-}
-
-// An xinetdFile is a file while it is being read.
-type xinetdFile struct {
-	r        *xinetdReader
-	name     string
-	lines    []string
-	number   int // of the current line, from 1
-	comments []string
-}
-
-func (f *xinetdFile) pos() Pos { return Pos{File: f.name, Line: f.number} }
-
-// next returns the words of the next line that has any.
-func (f *xinetdFile) next() ([]word, bool) {
-	for f.number < len(f.lines) {
-		line := strings.TrimSpace(f.lines[f.number])
-		f.number++
-		if line == "" {
-			continue
-		}
-		if line[0] == '#' {
-			f.comments = append(f.comments, line)
-			continue
-		}
-		return f.words(), true
-	}
-	return nil, false
-}
-
-// words cuts the current line at its blanks.
-func (f *xinetdFile) words() []word {
-	line := strings.TrimSuffix(f.lines[f.number-1], "\r")
-	var words []word
-	for at := 0; ; {
-		for at < len(line) && (line[at] == ' ' || line[at] == '\t') {
-			at++
-		}
-		if at == len(line) {
-			return words
-		}
-		w := word{pos: Pos{f.name, f.number, at + 1}}
-		if line[at] == '"' || line[at] == '\'' {
-			if text, remainder, ok := unquote(line[at:]); ok {
-				w.text = text
-				words = append(words, w)
-				at = len(line) - len(remainder)
-				continue
-			}
-		}
-		end := strings.IndexAny(line[at:], " \t")
-		if end < 0 {
-			end = len(line) - at
-		}
-		w.text = line[at : at+end]
-		words = append(words, w)
-		at += end
-	}
 }
 
 // entry reads what begins at a line: a service, the defaults, an include.
@@ -251,17 +186,6 @@ func (f *xinetdFile) disabled() bool {
 	}
 }
 
-// isHeader reports whether a line begins an entry.
-func isHeader(words []word) bool {
-	switch strings.ToLower(words[0].text) {
-	case "defaults":
-		return len(words) == 1 || words[1].text == "{"
-	case "service", "include", "includedir":
-		return len(words) > 1 && !strings.Contains(words[1].text, "=")
-	}
-	return false
-}
-
 // add takes a stanza that was read.
 func (r *xinetdReader) add(st *stanza, off, closed bool, wrong *Problem) {
 	switch {
@@ -328,109 +252,6 @@ func (r *xinetdReader) joined(more []word) *[]word {
 		list = append(*r.enabled, more...)
 	}
 	return &list
-}
-
-// settingOf reads a line of an entry: a name, an operator, values. xinetd
-// wants blanks before the operator; here they may be missing.
-func settingOf(words []word) setting {
-	first := words[0]
-	s := setting{pos: first.pos}
-	name, values, joined := strings.Cut(first.text, "=")
-	remainder := words[1:]
-	s.op = "="
-	switch {
-	case joined:
-		if n := strings.TrimRight(name, "+-"); len(n)+1 == len(name) {
-			s.op = name[len(n):] + "="
-			name = n
-		}
-		if values != "" {
-			remainder = append([]word{{values, Pos{first.pos.File, first.pos.Line, first.pos.Column + len(first.text) - len(values)}}}, remainder...)
-		}
-	case len(remainder) > 0:
-		op := remainder[0].text
-		for _, known := range []string{"+=", "-=", "="} {
-			if value, ok := strings.CutPrefix(op, known); ok {
-				s.op, remainder, joined = known, remainder[1:], true
-				if value != "" {
-					at := words[1].pos
-					at.Column += len(known)
-					remainder = append([]word{{value, at}}, remainder...)
-				}
-				break
-			}
-		}
-	}
-	s.name = canonical(name)
-	s.words = remainder
-	if !joined || s.name == "" {
-		s.fault = faultf("write it as: name = value", "this line of the entry has no operator")
-	}
-	return s
-}
-
-// canonical returns the name that a setting has in the table.
-func canonical(name string) string {
-	name = strings.ToLower(name)
-	if other := synonyms[name]; other != "" {
-		return other
-	}
-	return name
-}
-
-// resolvePath returns the path of a file that the current one names: relative
-// paths begin in its directory.
-func (f *xinetdFile) resolvePath(path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(filepath.Dir(f.name), path)
-}
-
-// include reads another file, as if it were a new one.
-func (f *xinetdFile) include(path string) {
-	at := f.pos()
-	if slices.Contains(f.r.stack, path) || len(f.r.stack) >= maxIncludes {
-		f.r.report(at, Error, "", "remove the include", path+" is included by itself, or too deep")
-		return
-	}
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("not a file")}
-	}
-	var text []byte
-	if err == nil {
-		text, err = os.ReadFile(path)
-	}
-	if err != nil {
-		f.r.report(at, Error, "", "correct the path, or remove the include", err.Error())
-		return
-	}
-	f.r.read(path, string(text))
-}
-
-// includeDir reads the files of a directory in the order of their names' bytes.
-// As in xinetd, names with a dot or with ~ at their end are passed over.
-func (f *xinetdFile) includeDir(dir string) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		f.r.report(f.pos(), Error, "", "correct the path, or remove the includedir", err.Error())
-		return
-	}
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		if strings.Contains(e.Name(), ".") || strings.HasSuffix(e.Name(), "~") {
-			f.r.report(Pos{File: path}, Warning, "", "rename it without the dot if it is to be read", "not read: its name has a dot in it, or ends in ~, which includedir passes over")
-			continue
-		}
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
-			continue
-		}
-		f.include(path)
-	}
 }
 
 // services makes services of all stanzas, now that all defaults are known.

@@ -17,8 +17,9 @@
 //
 // # Changing what is served
 //
-// reload.go applies a configuration, bind.go opens sockets, suspend.go closes
-// services for a while, status.go reports.
+// reload.go applies a configuration, sockets.go knows which socket is for which
+// address, bind.go opens them, suspend.go closes services for a while, status.go
+// reports.
 //
 // # The lock
 //

@@ -1,0 +1,68 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// maxIncludes is how deep files may include each other.
+const maxIncludes = 16
+
+// resolvePath returns the path of a file that the current one names: relative
+// paths begin in its directory.
+func (f *xinetdFile) resolvePath(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(f.name), path)
+}
+
+// include reads another file, as if it were a new one.
+func (f *xinetdFile) include(path string) {
+	at := f.pos()
+	if slices.Contains(f.r.stack, path) || len(f.r.stack) >= maxIncludes {
+		f.r.report(at, Error, "", "remove the include", path+" is included by itself, or too deep")
+		return
+	}
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("not a file")}
+	}
+	var text []byte
+	if err == nil {
+		text, err = os.ReadFile(path)
+	}
+	if err != nil {
+		f.r.report(at, Error, "", "correct the path, or remove the include", err.Error())
+		return
+	}
+	f.r.read(path, string(text))
+}
+
+// includeDir reads the files of a directory in the order of their names' bytes.
+// As in xinetd, names with a dot or with ~ at their end are passed over.
+func (f *xinetdFile) includeDir(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		f.r.report(f.pos(), Error, "", "correct the path, or remove the includedir", err.Error())
+		return
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		if strings.Contains(e.Name(), ".") || strings.HasSuffix(e.Name(), "~") {
+			f.r.report(Pos{File: path}, Warning, "", "rename it without the dot if it is to be read", "not read: its name has a dot in it, or ends in ~, which includedir passes over")
+			continue
+		}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			continue
+		}
+		f.include(path)
+	}
+}

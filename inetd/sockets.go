@@ -1,0 +1,172 @@
+package inetd
+
+import (
+	"slices"
+
+	"goinetd/config"
+	"goinetd/inetd/service"
+	"goinetd/inetd/socket"
+)
+
+// A socketTable has the listeners, one for each address, and the sockets that
+// were there before us. It is guarded by Server.mu.
+type socketTable struct {
+	byKey     map[string]*listener // by socket.Address.Key
+	inherited []*inherited         // the service manager's
+	retained  []*socket.Inherited  // a process before us opened them; nil once Start is done
+}
+
+// An inherited socket was opened by the service manager. It is kept while no
+// service wants it, because we could not get it back.
+type inherited struct {
+	*socket.Inherited
+	listener *listener // that uses it; nil: none
+	closed   bool      // no service wanted it at the start
+}
+
+func newSocketTable() socketTable { return socketTable{byKey: map[string]*listener{}} }
+
+func (t *socketTable) addInherited(in *socket.Inherited) {
+	if in.Retained() {
+		t.retained = append(t.retained, in)
+		return
+	}
+	t.inherited = append(t.inherited, &inherited{Inherited: in})
+}
+
+func (t *socketTable) get(key string) *listener { return t.byKey[key] }
+
+// add adds a listener that is not open yet.
+func (t *socketTable) add(key string, a *service.Address, svc *activeService) *listener {
+	l := &listener{Address: a, svc: svc, fd: -1}
+	t.byKey[key] = l
+	return l
+}
+
+// remove removes a closed listener. The service manager's socket stays open
+// for another reload.
+func (t *socketTable) remove(l *listener) {
+	if key := l.Key(); t.byKey[key] == l {
+		delete(t.byKey, key)
+	}
+	if l.inherited != nil && l.inherited.listener == l {
+		l.inherited.listener = nil
+	}
+}
+
+func (t *socketTable) len() int { return len(t.byKey) }
+
+// all returns the listeners, in no order.
+func (t *socketTable) all() []*listener {
+	list := make([]*listener, 0, len(t.byKey))
+	for _, l := range t.byKey {
+		list = append(list, l)
+	}
+	return list
+}
+
+// open returns every open socket, for the process after us.
+func (t *socketTable) open() (list []*socket.Inherited) {
+	for _, l := range t.byKey {
+		if l.fd >= 0 && l.inherited == nil {
+			list = append(list, socket.Retain(l.fd, l.storeName))
+		}
+	}
+	for _, in := range t.inherited {
+		if !in.closed {
+			list = append(list, in.Inherited)
+		}
+	}
+	return list
+}
+
+// takeRetained takes a retained socket of an address out of the table, nil
+// for none.
+func (t *socketTable) takeRetained(a socket.Address) *socket.Inherited {
+	i := slices.IndexFunc(t.retained, func(in *socket.Inherited) bool { return in.Serves(a) })
+	if i < 0 {
+		return nil
+	}
+	in := t.retained[i]
+	t.retained = slices.Delete(t.retained, i, i+1)
+	return in
+}
+
+// A placement is an address of a service, and the service manager's socket
+// for it, if there is one.
+type placement struct {
+	*service.Address
+	in *inherited // nil: we open the socket
+}
+
+// place returns the placements of a definition: on the service manager's
+// sockets of the service's name (FileDescriptorName=), else on those that are
+// bound where the service listens, else on sockets of our own. missing are
+// the names of sockets that the definition asks for ("systemd:name") and
+// nobody passed to us.
+func (t *socketTable) assign(d *service.Definition) (list []placement, missing []string) {
+	for i := range d.Addresses {
+		if a := &d.Addresses[i]; a.Network == "systemd" {
+			found := t.named(a.Name, d.Type)
+			if found == nil {
+				missing = append(missing, a.Name)
+			}
+			for _, in := range found {
+				list = append(list, placement{&service.Address{Address: in.Address}, in})
+			}
+		}
+	}
+	if list != nil || missing != nil || len(d.Addresses) == 0 {
+		return append(list, t.assignByAddress(d)...), missing
+	}
+	first := d.Addresses[0]
+	for _, in := range t.named(d.Name, d.Type) {
+		if in.Address.Network == first.Network && in.suits(d.Addresses) {
+			list = append(list, placement{&service.Address{Address: in.Address, MappedAsIPv6: first.MappedAsIPv6}, in})
+		}
+	}
+	if list != nil {
+		return list, nil
+	}
+	return t.assignByAddress(d), nil
+}
+
+// named returns the service manager's sockets of a name and a type.
+func (t *socketTable) named(name string, kind config.SocketType) (list []*inherited) {
+	for _, in := range t.inherited {
+		if !in.closed && in.Name == name && in.Address.Type == kind {
+			list = append(list, in)
+		}
+	}
+	return list
+}
+
+// suits reports whether the socket is of a family that a service is to be
+// reached over.
+func (in *inherited) suits(addresses []service.Address) bool {
+	is4 := in.Address.Addr.Addr().Is4()
+	return slices.ContainsFunc(addresses, func(a service.Address) bool {
+		return a.Network == "unix" || a.Addr.Addr().Is4() == is4 || in.Dual
+	})
+}
+
+// placeByAddress returns the placements of a definition by its addresses.
+func (t *socketTable) assignByAddress(d *service.Definition) (list []placement) {
+	for i := range d.Addresses {
+		p := placement{Address: &d.Addresses[i]}
+		if p.Network == "systemd" {
+			continue
+		}
+		if j := slices.IndexFunc(t.inherited, func(in *inherited) bool { return !in.closed && in.Fits(p.Address.Address) }); j >= 0 {
+			p.in = t.inherited[j]
+			a := *p.Address
+			a.Address = p.in.Address
+			p.Address = &a
+		}
+		if p.in != nil && slices.ContainsFunc(list, func(q placement) bool { return q.in == p.in }) {
+			continue // one socket for both families
+		}
+		list = append(list, p)
+	}
+	return list
+}
