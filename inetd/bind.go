@@ -21,9 +21,10 @@ type binding struct {
 	l       *listener
 	address *service.Address
 	def     *service.Definition
-	fd      int  // -1: not open yet
-	existed bool // the socket was open before: a program may have it, too
-	waiter  int  // pid of that program; 0: none
+	fd      int             // -1: not open yet
+	file    socket.Identity // of a Unix socket
+	existed bool            // the socket was open before: a program may have it, too
+	waiter  int             // pid of that program; 0: none
 	err     error
 }
 
@@ -87,6 +88,9 @@ func (s *Server) collectBindingsLocked() (list []binding) {
 
 // open opens the socket, or prepares the one that exists.
 func (b *binding) open() {
+	if b.address.Network == "unix" {
+		defer func() { b.file = socket.Identify(b.address.Path) }()
+	}
 	if !b.existed {
 		b.fd, b.err = socket.Open(b.address.Address, *b.def.Socket)
 		return
@@ -138,8 +142,8 @@ func (s *Server) installLocked(b binding) {
 	l := b.l
 	if s.stopped || l.state != stateOpening { // closed while the socket was opened
 		if l.inherited == nil {
-			if !b.existed && b.address.Network == "unix" {
-				socket.Identify(b.address.Path).Remove(b.address.Path)
+			if !b.existed {
+				b.file.Remove(b.address.Path)
 			}
 			unix.Close(b.fd)
 		}
@@ -149,9 +153,7 @@ func (s *Server) installLocked(b binding) {
 	if l.inherited != nil {
 		l.inherited.listener = l
 	} else {
-		if b.address.Network == "unix" {
-			l.file = socket.Identify(b.address.Path)
-		}
+		l.file = b.file
 		s.storeLocked(l)
 	}
 	if l.reported {

@@ -102,6 +102,7 @@ func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []con
 	total := s.services.len()
 	s.mu.Unlock()
 
+	s.permitFiles()
 	for _, p := range conflicts {
 		s.Report(p)
 	}
@@ -233,7 +234,7 @@ func (s *Server) claimForLocked(svc *activeService, claimed, deleted map[*listen
 				svc.def.Name, l.svc.def.Name, p.Address))
 			continue
 		}
-		if l != nil && deleted[l] {
+		if l != nil && deleted[l] && l.state != stateHandedOff {
 			s.log.Printf(syslog.Warning, "%s: %s was deleted: opened again", l.svc.def.Name, l.Path)
 			s.setStateLocked(l, stateClosed)
 			l = nil
@@ -251,30 +252,47 @@ func (s *Server) claimForLocked(svc *activeService, claimed, deleted map[*listen
 	return conflicts
 }
 
-// deletedFiles returns the listeners on Unix sockets whose files are gone:
-// nobody can connect to them. Only s.changing is held, because a file system
-// may not answer.
-func (s *Server) deletedFiles() map[*listener]bool {
-	type file struct {
-		l    *listener
-		path string
-		id   socket.Identity
-	}
-	var files []file
+// A unixFile is the file of a Unix socket that we opened.
+type unixFile struct {
+	l       *listener
+	name    string // of the service
+	path    string
+	id      socket.Identity
+	options *socket.Options
+}
+
+// unixFiles returns the files of our Unix sockets. What is done with them is
+// done without the lock: a file system may not answer.
+func (s *Server) unixFiles() (files []unixFile) {
 	s.mu.Lock()
-	for _, l := range s.sockets.all() {
-		if l.Network == "unix" && l.inherited == nil && l.fd >= 0 && l.state != stateHandedOff {
-			files = append(files, file{l, l.Path, l.file})
+	defer s.mu.Unlock()
+	for _, l := range s.sockets.byKey {
+		if l.Network == "unix" && l.inherited == nil && l.fd >= 0 {
+			files = append(files, unixFile{l, l.svc.def.Name, l.Path, l.file, l.svc.def.Socket})
 		}
 	}
-	s.mu.Unlock()
+	return files
+}
+
+// deletedFiles returns the listeners on Unix sockets whose files are gone:
+// nobody can connect to them.
+func (s *Server) deletedFiles() map[*listener]bool {
 	deleted := map[*listener]bool{}
-	for _, f := range files {
+	for _, f := range s.unixFiles() {
 		if socket.Identify(f.path) != f.id {
 			deleted[f.l] = true
 		}
 	}
 	return deleted
+}
+
+// permitFiles sets the owners and modes of Unix sockets that are open.
+func (s *Server) permitFiles() {
+	for _, f := range s.unixFiles() {
+		if err := f.id.Permit(f.path, *f.options); err != nil {
+			s.log.Printf(syslog.Warning, "%s: %v", f.name, err)
+		}
+	}
 }
 
 // adaptLocked makes an open socket fit its new definition.
@@ -283,15 +301,8 @@ func (s *Server) adaptLocked(l *listener) {
 		s.setStateLocked(l, statePaused)
 		s.setStateLocked(l, stateListening)
 	}
-	if l.fd < 0 {
-		return
-	}
-	o := *l.svc.def.Socket
-	socket.Adjust(l.fd, l.Address.Address, o)
-	if l.Network == "unix" && l.inherited == nil {
-		if err := l.file.Permit(l.Path, o); err != nil {
-			s.log.Printf(syslog.Warning, "%s: %v", l.svc.def.Name, err)
-		}
+	if l.fd >= 0 {
+		socket.Adjust(l.fd, l.Address.Address, *l.svc.def.Socket)
 	}
 }
 

@@ -26,9 +26,10 @@
 // Server.mu guards everything that several goroutines change. A function
 // whose name ends in Locked wants it held; no function is entered with it
 // held and left without it. It is held for moments: never over a system call
-// that can wait, a look-up, a walk through /proc, a fork, or the opening of
-// sockets. Server.changing is held while a configuration is applied or
-// sockets are opened, which can take seconds; it is taken before mu.
+// that can wait (but for unlink(2) of a Unix socket's file), a look-up, a walk
+// through /proc, a fork, or the opening of sockets. Server.changing is held
+// while a configuration is applied or sockets are opened, which can take
+// seconds; it is taken before mu.
 //
 // docs/architecture.md has the same with a picture of a listener's states.
 package inetd
