@@ -93,7 +93,7 @@ func (f *xinetdFile) entry(words []word) {
 	case what == "includedir" && len(words) >= 2 && !brace:
 		f.includeDir(f.resolvePath(words[1].text))
 	default:
-		hint := "write service NAME, defaults, include FILE or includedir FOLDER"
+		hint := "write service NAME, defaults, include FILE or includedir DIRECTORY"
 		if nearest(what, []string{"defaults"}) != "" {
 			f.r.fatal = true
 			hint = "write defaults; no service runs without them"
