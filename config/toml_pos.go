@@ -58,7 +58,7 @@ func (s *tomlScanner) newline() {
 	s.lineAt = s.at
 }
 
-// rest takes the rest of the line, without its end.
+// remainder takes the rest of the line, without its end.
 func (s *tomlScanner) remainder() string {
 	from := s.at
 	for s.at < len(s.text) && s.text[s.at] != '\n' {

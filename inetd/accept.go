@@ -100,7 +100,7 @@ func accept4(fd int, peer *unix.RawSockaddrAny) (int, unix.Errno) {
 	}
 }
 
-// endAcceptLocked returns the listener back: the next client is another
+// endAcceptLocked arms the listener again: the next client is another
 // worker's, while this one forks. Where nobody was accepted, the reservation
 // is cancelled.
 func (s *Server) endAcceptLocked(t ticket, errno unix.Errno) {
@@ -137,7 +137,7 @@ func isShortage(errno unix.Errno) bool {
 
 // check decides about a client by its service's policy and hosts_access(5).
 // host and user are what is known of it, nil where that has not been looked
-// up. It waits for nothing.
+// up. It waits for no network, but may read hosts.allow and hosts.deny.
 func (s *Server) check(sc *scratch, c *client, host *admit.Host, user *string) decision {
 	p := c.def.Policy
 	d := decision{Decision: p.Check(c.def.Name, c.from.Addr(), host, &s.load, time.Now(), s.now())}
@@ -188,9 +188,11 @@ func (s *Server) banLocked(c *client, d *decision) {
 	if d.Reason == "" || !p.Sensor || p.DenyTime == 0 || !c.from.IsValid() || c.def.Type != config.Stream {
 		return
 	}
-	if s.bans.Add(c.from.Addr(), p.DenyTime, s.now()) {
-		s.bansMade.Add(1)
+	known := s.bans.Banned(c.from.Addr(), s.now())
+	if !s.bans.Add(c.from.Addr(), p.DenyTime, s.now()) || known {
+		return
 	}
+	s.bansMade.Add(1)
 	duration := ""
 	if p.DenyTime != config.Forever {
 		duration = " for " + p.DenyTime.String()

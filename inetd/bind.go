@@ -101,7 +101,7 @@ func (b *binding) open() {
 	}
 }
 
-// installBindingsLocked returns the opened sockets to their listeners, and
+// installBindingsLocked installs the opened sockets in their listeners, and
 // schedules the next try for the others. It returns the failures that have
 // not been reported.
 func (s *Server) installBindingsLocked(bindings []binding) (failed []binding) {
@@ -136,7 +136,7 @@ func (s *Server) installBindingsLocked(bindings []binding) (failed []binding) {
 	return failed
 }
 
-// installLocked returns a socket to its listener, and that to the clients, or
+// installLocked installs a socket in its listener, which then listens, or is left
 // to a program that has it still.
 func (s *Server) installLocked(b binding) {
 	l := b.l
@@ -167,7 +167,7 @@ func (s *Server) installLocked(b binding) {
 	s.setStateLocked(l, stateListening)
 }
 
-// discardLocked returns up a listener, and its service with the last one.
+// discardLocked closes a listener, and its service with the last one.
 func (s *Server) discardLocked(l *listener) {
 	s.setStateLocked(l, stateClosed)
 	svc := l.svc

@@ -121,7 +121,7 @@ func sendNow(fd int, b []byte) (int, error) {
 
 func (k *conn) ready(w *worker) { k.begin(&w.scratch) }
 
-// begin, or goes on: it does what can be done, and waits for the rest.
+// begin begins or continues: it does what can be done without waiting.
 func (k *conn) begin(sc *scratch) {
 	k.serial.Lock()
 	defer k.serial.Unlock()
@@ -294,9 +294,9 @@ func (s *Server) admitMux(c *client, d *decision) {
 		return
 	case admit.Looping:
 		s.suspendLoopingLocked(c.svc)
-		d.Reason = reasonLooping
+		*d = decision{Decision: service.Decision{Reason: reasonLooping}} // nothing else is done for it
 	default:
-		d.Reason = string(admit.ServiceLimit)
+		*d = decision{Decision: service.Decision{Reason: string(admit.ServiceLimit)}}
 	}
 	s.refusals++
 }

@@ -16,7 +16,7 @@ import (
 // another service may take it over; clients in its queue are kept. It is
 // guarded by Server.mu.
 type listener struct {
-	*service.Address            // does not change; another one has the same Key
+	*service.Address            // a reload replaces it by one with the same Key
 	inherited        *inherited // the service manager's socket; nil: it is ours
 	svc              *activeService
 
@@ -43,7 +43,7 @@ const (
 	stateHandedOff              // the program of a wait service has the socket
 	stateFull                   // clients queue until an instance ends
 	stateSuspended              // the service looped, or exceeded its cps
-	statePaused                 // the host is short of something; resumed in a second
+	statePaused                 // the host is short of something, or a start failed; resumed by a timer
 	stateClosed                 // for good
 )
 
@@ -57,8 +57,11 @@ func (st state) String() string {
 // back. A listener without a socket cannot listen, and gets stateOpening. A
 // closed listener stays closed.
 func (s *Server) setStateLocked(l *listener, to state) {
-	if to == stateListening && l.fd < 0 {
+	switch {
+	case to == stateListening && l.fd < 0:
 		to = stateOpening
+	case to == stateListening && s.quiescing:
+		to = statePaused
 	}
 	if l.state == to || l.state == stateClosed {
 		return

@@ -74,6 +74,10 @@ func (s *Server) adoptLocked(children []handover.Child) {
 // killAfter is how long a program may take to end after SIGTERM.
 const killAfter = 10 * time.Second
 
+// addTime is enough for a program to be among the children, where a timer
+// finds it, although its limit has passed already: an upgrade may set one.
+const addTime = time.Second
+
 // limitTime starts the timers of a program whose service has an idle_timeout
 // or a session_timeout. It is called before the program is added to the
 // children.
@@ -82,10 +86,10 @@ func (s *Server) limitTime(pid int, t *task) {
 	if p == nil || p.IdleTimeout == 0 && p.SessionTimeout == 0 {
 		return
 	}
-	t.serial = s.starts.Add(1)
+	t.serial = s.serial.Add(1)
 	serial := t.serial
 	same := func(other task) bool { return other.serial == serial }
-	name, service := t.def.Name, p
+	name := t.def.Name
 	end := func(setting string, limit time.Duration) {
 		if !s.children.Kill(pid, unix.SIGTERM, same) {
 			return
@@ -93,10 +97,10 @@ func (s *Server) limitTime(pid int, t *task) {
 		s.log.Printf(syslog.Notice, "%s: pid %d terminated: %s of %v exceeded", name, pid, setting, limit)
 		time.AfterFunc(killAfter, func() { s.children.Kill(pid, unix.SIGKILL, same) })
 	}
-	if d := service.SessionTimeout; d > 0 {
-		t.timers = append(t.timers, time.AfterFunc(d-(s.now()-t.start), func() { end("session_timeout", d) }))
+	if d := p.SessionTimeout; d > 0 {
+		t.timers = append(t.timers, time.AfterFunc(max(d-(s.now()-t.start), addTime), func() { end("session_timeout", d) }))
 	}
-	if d := service.IdleTimeout; d > 0 {
+	if d := p.IdleTimeout; d > 0 {
 		t.timers = append(t.timers, afterIdle(d, func() (time.Duration, bool) { return s.children.IdleTime(pid, same) }, func() { end("idle_timeout", d) }))
 	}
 }

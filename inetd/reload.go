@@ -157,7 +157,8 @@ func (s *Server) assignLocked(defs []*service.Definition, keep bool) (next map[s
 	for _, d := range defs {
 		svc := s.services.byKey[d.Key]
 		for i := range d.Addresses {
-			if svc != nil || s.sockets.len() == 0 {
+			// With keep, what is not configured may be a service whose line is broken.
+			if svc != nil || keep || s.sockets.len() == 0 {
 				break
 			}
 			if l := s.sockets.get(d.Addresses[i].Key()); l != nil && !configured[l.svc.def.Key] && !taken[l.svc] {
@@ -184,7 +185,7 @@ func (s *Server) assignLocked(defs []*service.Definition, keep bool) (next map[s
 	return next, retained
 }
 
-// claimListenersLocked returns each service the listeners of its addresses, in
+// claimListenersLocked assigns each service the listeners of its addresses, in
 // the order of the configuration, and closes those that nobody claims. A
 // service that keeps its old definition keeps its listeners before all
 // others. It returns the addresses that two services want.

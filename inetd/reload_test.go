@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"goinetd/config"
 	"goinetd/inetd/handover"
+	"goinetd/inetd/hosts"
 	"goinetd/inetd/portowner"
 	"goinetd/inetd/service"
 	"goinetd/inetd/socket"
@@ -374,6 +376,109 @@ func TestChildExited(t *testing.T) {
 		t.Errorf("after a failed start: %v, %d failures", l.state, l.failures)
 	}
 	s.mu.Unlock()
+}
+
+// Programs of no service are handed over to be reaped, and reported by nobody.
+func TestProgramsOfNoService(t *testing.T) {
+	s := newTestServer(t, echo("a", freeAddr(t), ""), func(o *Options) {
+		o.State = handover.State{Children: []handover.Child{{PID: 1, Service: "removed", Start: time.Now()}}}
+	})
+	if snap := s.Snapshot(); len(snap.Programs) != 0 || !strings.Contains(s.Summary(), "0 programs running") {
+		t.Errorf("%+v, %s", snap.Programs, s.Summary())
+	}
+	s.LogState()
+	s.logged("STATE: end")
+	if state := s.HandOver(); len(state.Children) != 1 || state.Children[0].PID != 1 || state.Children[0].Service != "" {
+		t.Errorf("handed over: %+v", state.Children)
+	}
+}
+
+// A datagram that a rule with twist refuses does not keep its slot.
+func TestTwistedDatagram(t *testing.T) {
+	dir := t.TempDir()
+	at := freeAddr(t)
+	deny := dir + "/deny"
+	if err := os.WriteFile(deny, []byte("ALL: ALL: twist /bin/true\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := newTestServer(t, fmt.Sprintf("[service.x]\nlisten = \"udp:%s\"\nuser = \"nobody\"\nserver = \"/bin/false\"\nlibwrap = \"x\"\n", at),
+		func(o *Options) { o.Hosts = hosts.New(dir+"/allow", deny) }).run()
+	u, err := net.Dial("udp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	io.WriteString(u, "x")
+	s.logged("FAIL: x(deny:1) libwrap")
+	l := s.listener("x")
+	s.until("its slot is free", func() bool {
+		return s.refusals == 1 && s.running == 0 && l.svc.gate.Running() == 0 && l.state == stateListening
+	})
+}
+
+// A name of the daemon's own address is matched for datagrams, too.
+func TestDaemonAtHost(t *testing.T) {
+	dir := t.TempDir()
+	at := freeAddr(t)
+	deny := dir + "/deny"
+	if err := os.WriteFile(deny, []byte("x@127.0.0.1: ALL\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := newTestServer(t, fmt.Sprintf("[service.x]\nlisten = \"udp:%s\"\nuser = \"nobody\"\nserver = \"/bin/false\"\nlibwrap = \"x\"\n", at),
+		func(o *Options) { o.Hosts = hosts.New(dir+"/allow", deny) }).run()
+	u, err := net.Dial("udp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	io.WriteString(u, "x")
+	s.logged("FAIL: x(deny:1) libwrap")
+}
+
+// Nothing listens again while an upgrade is about to begin.
+func TestQuiescing(t *testing.T) {
+	s := newTestServer(t, echo("a", freeAddr(t), ""))
+	l := s.listener("a")
+	s.mu.Lock()
+	s.setStateLocked(l, stateFull)
+	s.mu.Unlock()
+	s.Quiesce(0)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.setStateLocked(l, stateListening); l.state != statePaused || l.polled {
+		t.Errorf("%v", l.state)
+	}
+}
+
+// A suspension of a service that has lost its socket to another one leaves
+// that alone.
+func TestSuspendLosesNobody(t *testing.T) {
+	one := freeAddr(t)
+	s := newTestServer(t, echo("a", one, "")+echo("b", freeAddr(t), ""))
+	old := s.listener("a").svc
+	s.reload(echo("b", one, "per_source = 3"))
+	l := s.listener("b")
+	old.listeners = []*listener{l} // as a worker with a ticket from before sees it
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old == l.svc {
+		t.Fatal("the service was taken over: the test tests nothing")
+	}
+	if s.suspendLocked(old, time.Hour, ""); l.state != stateListening {
+		t.Errorf("%v", l.state)
+	}
+}
+
+// While a line is broken, no other service takes its socket.
+func TestBrokenServiceKeepsItsSocket(t *testing.T) {
+	one := freeAddr(t)
+	s := newTestServer(t, echo("a", one, ""))
+	l := s.listener("a")
+	s.reload(echo("a", one, "bogus = 1") + echo("b", one, ""))
+	if s.listener("a") != l || l.svc.def.Name != "a" {
+		t.Errorf("the socket is %s's", l.svc.def.Name)
+	}
+	s.logged("b: a serves tcp " + one + " already")
 }
 
 // A connection is ended once it has been idle for the limit.

@@ -58,8 +58,8 @@ import (
 	"goinetd/inetd/syslog"
 )
 
-// Options are what a Server is made with. The zero value of each has a
-// meaning.
+// Options are what a Server is made with. Log is needed; the zero values of
+// the others have a meaning.
 type Options struct {
 	Log          *syslog.Logger
 	Environ      []string      // of programs whose service does not change it
@@ -96,7 +96,7 @@ type Server struct {
 	exitLine []byte                          // the reaper's buffer
 	closing  atomic.Int32                    // refused clients in a lingering close
 	bansMade atomic.Int32                    // by sensors, ever
-	starts   atomic.Uint64                   // of programs with time limits
+	serial   atomic.Uint64                   // the last task.serial
 	udpPorts atomic.Pointer[map[uint16]bool] // source ports that our UDP services do not answer
 
 	changing sync.Mutex // see the package comment
@@ -116,6 +116,7 @@ type Server struct {
 	running    int    // clients that have a slot, of all services
 	refusals   int
 	stopped    bool
+	quiescing  bool // an upgrade is about to begin
 }
 
 // New returns a server that serves nothing yet.
@@ -248,12 +249,13 @@ func (s *Server) stopLocked() {
 func (s *Server) Quiesce(limit time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.quiescing = true // from now on nothing gets into stateListening
 	for _, l := range s.sockets.all() {
 		if l.state == stateListening {
 			s.setStateLocked(l, statePaused)
 		}
 	}
-	for end := s.now() + limit; s.running+s.lookups.Running() > s.children.Len() && s.now() < end; {
+	for end := s.now() + limit; s.running+s.lookups.Running() > s.programsLocked() && s.now() < end; {
 		s.mu.Unlock()
 		time.Sleep(10 * time.Millisecond)
 		s.mu.Lock()
@@ -269,9 +271,14 @@ func (s *Server) HandOver() (state handover.State) {
 	state.Sockets = s.sockets.open()
 	now := time.Now()
 	s.children.Each(func(pid int, t task) {
-		if t.handOff == 0 && !t.auxiliary { // whoever has a whole socket is found by that
-			state.Children = append(state.Children, handover.Child{PID: pid, Service: t.svc.def.Key, Client: t.from, Start: now.Add(t.start - s.now())})
+		if t.handOff != 0 { // a program that has a whole socket is found by that
+			return
 		}
+		c := handover.Child{PID: pid, Client: t.from, Start: now.Add(t.start - s.now())}
+		if t.svc != nil { // else it is of no service, and is only to be reaped
+			c.Service = t.svc.def.Key
+		}
+		state.Children = append(state.Children, c)
 	})
 	return state
 }

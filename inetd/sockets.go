@@ -99,7 +99,7 @@ type placement struct {
 	in *inherited // nil: we open the socket
 }
 
-// place returns the placements of a definition: on the service manager's
+// assign returns the placements of a definition: on the service manager's
 // sockets of the service's name (FileDescriptorName=), else on those that are
 // bound where the service listens, else on sockets of our own. missing are
 // the names of sockets that the definition asks for ("systemd:name") and
@@ -150,7 +150,7 @@ func (in *inherited) suits(addresses []service.Address) bool {
 	})
 }
 
-// placeByAddress returns the placements of a definition by its addresses.
+// assignByAddress returns the placements of a definition by its addresses.
 func (t *socketTable) assignByAddress(d *service.Definition) (list []placement) {
 	for i := range d.Addresses {
 		p := placement{Address: &d.Addresses[i]}

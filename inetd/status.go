@@ -61,6 +61,9 @@ func (s *Server) Snapshot() Snapshot {
 		snap.Services = append(snap.Services, status)
 	}
 	s.children.Each(func(pid int, t task) {
+		if t.auxiliary { // of no service
+			return
+		}
 		client := strings.TrimSpace(string(logline.From(nil, t.from, config.LogPort)))
 		snap.Programs = append(snap.Programs, ProgramStatus{t.def.Name, pid, client, snap.Uptime - t.start})
 	})
@@ -134,7 +137,17 @@ type Notifier interface {
 func (s *Server) Summary() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return fmt.Sprintf("%s, %s running, %s refused", count(s.services.len(), "service"), count(s.children.Len(), "program"), count(s.refusals, "client"))
+	return fmt.Sprintf("%s, %s running, %s refused", count(s.services.len(), "service"), count(s.programsLocked(), "program"), count(s.refusals, "client"))
+}
+
+// programsLocked returns the number of running programs that services count.
+func (s *Server) programsLocked() (n int) {
+	s.children.Each(func(_ int, t task) {
+		if !t.auxiliary {
+			n++
+		}
+	})
+	return n
 }
 
 func count(n int, what string) string {

@@ -38,7 +38,7 @@ func (s *Server) suspendOverCPSLocked(svc *activeService) {
 func (s *Server) suspendLocked(svc *activeService, d time.Duration, onResume string) {
 	svc.onResume = onResume
 	for _, l := range svc.listeners {
-		if l.state != stateHandedOff { // reclaimLocked suspends that
+		if l.svc == svc && l.state != stateHandedOff { // reclaimLocked suspends that; another service may have taken l
 			s.setStateLocked(l, stateSuspended)
 		}
 	}

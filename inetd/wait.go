@@ -46,7 +46,7 @@ func (s *Server) beginHandOffLocked(l *listener) (handOff uint64, ok bool) {
 // handOffSocket starts the program of a service that gets the socket itself,
 // if the sender of the first datagram may have that done.
 func (s *Server) handOffSocket(sc *scratch, t ticket) {
-	c := client{fd: t.fd, l: t.l, svc: t.svc, def: t.def}
+	c := client{fd: t.fd, to: t.address.Addr, l: t.l, svc: t.svc, def: t.def}
 	policy := c.def.Policy != nil
 	if policy || (c.def.OnSuccess|c.def.OnFailure)&config.LogHost != 0 {
 		c.from = firstSender(c.fd, c.def.Type)
@@ -86,6 +86,12 @@ func (s *Server) finishHandOff(sc *scratch, c *client, t ticket, d decision) {
 	s.admitLocked(c, &d, netip.Addr{})
 	s.mu.Unlock()
 	if d.Reason != "" {
+		if d.admitted { // for a twist command, which a datagram does not get
+			s.mu.Lock()
+			s.releaseLocked(c.svc, netip.AddrPort{})
+			s.refusals++
+			s.mu.Unlock()
+		}
 		s.discardRefused(sc, c, t, d)
 		return
 	}

@@ -17,6 +17,7 @@ type service struct {
 	// datagram returns the reply to a datagram, or nil for none; a nil
 	// function means that the service is not served over UDP.
 	datagram func(o *config.BuiltinSettings, q question) []byte
+	silent   bool // it never replies to a datagram
 	// fixedReply is the length in bytes of a reply that may be longer than
 	// the datagram it answers. For every other service the datagram's own
 	// length is the limit: whoever forges a source address must not be able
@@ -33,12 +34,12 @@ type question struct {
 }
 
 // services is the table. A new service is a row here and a file that serves
-// it; config, the manual page's list and the hints of problems are made from
-// it.
+// it. What config knows of builtins, the hints of problems, and the source
+// ports that get no reply are made from it.
 var services = []service{
 	{name: "echo", port: 7, stream: func(*config.BuiltinSettings) Stream { return &echo{} }, datagram: echoDatagram},
 	{name: "discard", aliases: []string{"sink", "null"}, port: 9,
-		stream: func(*config.BuiltinSettings) Stream { return discard{} }, datagram: noReply},
+		stream: func(*config.BuiltinSettings) Stream { return discard{} }, datagram: noReply, silent: true},
 	{name: "chargen", aliases: []string{"ttytst", "source"}, port: 19,
 		stream: func(*config.BuiltinSettings) Stream { return &chargen{} }, datagram: chargenDatagram},
 	{name: "daytime", port: 13, stream: func(*config.BuiltinSettings) Stream { return reply(daytime) },
@@ -82,7 +83,7 @@ func (h *Handler) Name() string { return h.name }
 func (h *Handler) Stream() Stream { return h.stream(&h.settings) }
 
 // RepliesToDatagrams reports whether the service sends anything over UDP.
-func (h *Handler) RepliesToDatagrams() bool { return h.datagram != nil && h.name != "discard" }
+func (h *Handler) RepliesToDatagrams() bool { return h.datagram != nil && !h.silent }
 
 // LoopPorts returns the source ports that are never answered: 0, and those of
 // every service of the table that replies to datagrams. Two such services

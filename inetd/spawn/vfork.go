@@ -12,7 +12,7 @@ package spawn
 // thread, so it may not grow that stack, allocate, or return; it makes raw
 // system calls and ends. The functions that it runs are nosplit, which the
 // linker proves down to the last call. No handler of Go's may run in it:
-// CLONE_CLEAR_SIGHAND returns it default signal actions from its birth. So the
+// CLONE_CLEAR_SIGHAND sets its default signal actions from its birth. So the
 // signals need not be blocked around the clone, which would also make the
 // kernel queue a SIGCHLD for every exit that falls into it.
 //

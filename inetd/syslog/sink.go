@@ -26,7 +26,7 @@ func (stderrSink) header(l *Logger, b []byte, _ Priority) []byte {
 
 func (stderrSink) fields(b []byte, _ Fields) []byte { return b }
 
-// write returns up what stderr does not take: a terminal that is gone stays
+// write drops what stderr does not take: a terminal that is gone stays
 // gone.
 func (stderrSink) write(batch []byte) []byte {
 	for len(batch) > 0 {
