@@ -32,7 +32,7 @@ type Problem struct {
 	Hint     string // what to do; may be empty
 }
 
-// String returns it in one line: `inetd.conf:12: unknown user "tsaitoh"
+// String returns it in one line: `inetd.conf:12: unknown user "alice"
 // (service echo skipped; add the user, or correct field 5)`.
 func (p Problem) String() string {
 	var b strings.Builder

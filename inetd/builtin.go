@@ -29,7 +29,7 @@ const (
 // is in the epoll set for one event at a time, so that only one worker has
 // it.
 type conn struct {
-	serial sync.Mutex // serializes ready: EPOLLONESHOT does, but gives no happens-before edge
+	serial sync.Mutex // serializes ready: EPOLLONESHOT does, but is no happens-before edge
 	s      *Server
 	fd     int
 	stream builtin.Stream

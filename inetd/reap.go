@@ -26,7 +26,7 @@ type task struct {
 	start     time.Duration
 	severity  syslog.Priority // of its log lines; 0: the service's
 	timers    []*time.Timer   // of its time limits
-	serial    uint64          // tells it from another program of the same pid, where there are timers
+	serial    uint64          // distinguishes it from another program of the same pid, where there are timers
 	auxiliary bool            // a command of hosts_options(5), or unknown: no service counts it
 }
 

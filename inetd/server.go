@@ -313,7 +313,7 @@ func (s *Server) Report(p config.Problem) {
 	s.log.Printf(level, "%v", p)
 }
 
-// An activeService is a service while it is served. A reload gives it another
+// An activeService is a service while it is served. A reload sets another
 // definition; its counts go on. It is guarded by Server.mu.
 type activeService struct {
 	def       *service.Definition

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -124,14 +122,5 @@ func checkHost(services []*config.Service) (problems []config.Problem, broken in
 	if !wrapped {
 		return problems, broken
 	}
-	for _, file := range []string{"/etc/hosts.allow", "/etc/hosts.deny"} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		for _, p := range hosts.Problems(string(text)) {
-			problems = append(problems, config.Problem{Pos: config.Pos{File: filepath.Clean(file), Line: p.Line}, Severity: config.Warning, Text: p.Text, Hint: "correct the line (hosts_access(5))"})
-		}
-	}
-	return problems, broken
+	return append(problems, hosts.FileProblems("/etc/hosts.allow", "/etc/hosts.deny")...), broken
 }

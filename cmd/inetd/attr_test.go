@@ -32,7 +32,7 @@ func facts(text string) map[string][]string {
 }
 
 // alice makes copies of the host's databases that know a user alice in two
-// extra groups, whoever has these names on the host, and gives a command that
+// extra groups, whatever the host has by these names, and returns a command that
 // runs another with them in a mount namespace of its own: the host's files
 // stay as they are.
 func alice(t *testing.T) (before []string) {

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"goinetd/config"
@@ -78,13 +77,7 @@ func (d *daemon) checkHosts(services []*config.Service) {
 	if !consulted {
 		return
 	}
-	for _, file := range []string{hostsAllow, hostsDeny} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue
-		}
-		for _, p := range hosts.Problems(string(text)) {
-			d.log.Printf(syslog.Warning, "%s:%d: %s", filepath.Base(file), p.Line, p.Text)
-		}
+	for _, p := range hosts.FileProblems(hostsAllow, hostsDeny) {
+		d.log.Printf(syslog.Warning, "%v", p)
 	}
 }

@@ -131,7 +131,7 @@ func (m *notifier) flush() {
 // Status sets the text that systemctl status shows.
 func (m *notifier) Status(text string) { m.send("STATUS=" + text) }
 
-// reloading announces a reload, which READY=1 ends. The time tells systemd
+// reloading announces a reload, which READY=1 ends. The time lets systemd know
 // which of several reloads that is (Type=notify-reload).
 func (m *notifier) reloading() {
 	var now unix.Timespec

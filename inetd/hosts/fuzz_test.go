@@ -2,6 +2,8 @@ package hosts
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -50,4 +52,21 @@ func request(allow, deny string, r *Request) Verdict {
 	tables.allow.now.Store(&rules{id: identity{missing: true}, list: parse(allow)})
 	tables.deny.now.Store(&rules{id: identity{missing: true}, list: parse(deny)})
 	return tables.Check(r)
+}
+
+// Problems of the host's files have their position and a hint.
+func TestFileProblems(t *testing.T) {
+	dir := t.TempDir()
+	allow := filepath.Join(dir, "hosts.allow")
+	if err := os.WriteFile(allow, []byte("# fine\nsshd 192.0.2.1\nALL: ALL: nonsense\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range FileProblems(allow, filepath.Join(dir, "missing"), dir) {
+		got = append(got, p.String())
+	}
+	if len(got) != 3 || !strings.HasPrefix(got[0], `hosts.allow:2: "sshd 192.0.2.1" has no colon`) || !strings.HasPrefix(got[1], `hosts.allow:3: unknown option "nonsense"`) ||
+		!strings.Contains(got[2], "every client is refused") {
+		t.Errorf("%q", got)
+	}
 }

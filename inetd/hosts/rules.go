@@ -1,8 +1,13 @@
 package hosts
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
+
+	"goinetd/config"
 )
 
 // A rule is one line: daemons, clients, and what else to do.
@@ -32,6 +37,25 @@ func Problems(text string) []Problem {
 	for i := range list {
 		if _, err := list[i].actions(nil); err != nil {
 			problems = append(problems, Problem{list[i].line, err.Error() + ": whoever the rule matches is refused"})
+		}
+	}
+	return problems
+}
+
+// FileProblems returns the problems of files of rules, as Problems finds them.
+// A file that is missing has none.
+func FileProblems(paths ...string) (problems []config.Problem) {
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			problems = append(problems, config.Problem{Pos: config.Pos{File: path}, Text: err.Error() + ": every client is refused", Hint: "make it readable (hosts_access(5))"})
+			continue
+		}
+		for _, p := range Problems(string(text)) {
+			problems = append(problems, config.Problem{Pos: config.Pos{File: path, Line: p.Line}, Text: p.Text, Hint: "correct the line (hosts_access(5))"})
 		}
 	}
 	return problems

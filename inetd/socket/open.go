@@ -215,7 +215,7 @@ func removeStale(a Address) error {
 	return os.Remove(a.Path)
 }
 
-// An Identity tells a Unix socket's file from another one of the same name.
+// An Identity distinguishes a Unix socket's file from another one of the same name.
 type Identity struct{ dev, ino uint64 }
 
 // Identify returns the identity of the file at a path.
