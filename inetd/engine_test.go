@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -123,14 +124,16 @@ func (s *testServer) listener(name string) *listener {
 }
 
 // freeAddr returns an address of loopback whose port is free for TCP and UDP.
+// It is below those that the kernel gives to clients, any of which may take
+// one between here and its use.
 func freeAddr(t testing.TB) string {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		at := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000))
+		l, err := net.Listen("tcp", at)
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		at := l.Addr().String()
 		u, err := net.ListenPacket("udp", at)
 		l.Close()
 		if err == nil {
