@@ -288,6 +288,32 @@ func TestHostsAccess(t *testing.T) {
 	s.until("all look-ups have ended", func() bool { return s.lookups.Running() == 0 && s.running == 0 })
 }
 
+// TestDatagramHostsAccess refuses datagrams by hosts.deny: by the address that
+// they were sent to, and with twist, which they do not get. Neither keeps a
+// slot of its service.
+func TestDatagramHostsAccess(t *testing.T) {
+	for _, rule := range []string{"ALL: ALL: twist /bin/true", "x@127.0.0.1: ALL"} {
+		dir, at := t.TempDir(), freeAddr(t)
+		deny := filepath.Join(dir, "deny")
+		if err := os.WriteFile(deny, []byte(rule+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s := newTestServer(t, fmt.Sprintf("[service.x]\nlisten = \"udp:%s\"\nuser = \"nobody\"\nserver = \"/bin/false\"\nlibwrap = \"x\"\n", at),
+			func(o *Options) { o.Hosts = hosts.New(filepath.Join(dir, "allow"), deny) }).run()
+		u, err := net.Dial("udp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(u, "x")
+		u.Close()
+		s.logged("FAIL: x(deny:1) libwrap")
+		l := s.listener("x")
+		s.until("its slot is free", func() bool {
+			return s.refusals == 1 && s.running == 0 && l.svc.gate.Running() == 0 && l.state == stateListening
+		})
+	}
+}
+
 // TestSensor bans who comes to a sensor, from every service and over UDP too.
 func TestSensor(t *testing.T) {
 	at, trap := freeAddr(t), freeAddr(t)

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +14,6 @@ import (
 
 	"goinetd/config"
 	"goinetd/inetd/handover"
-	"goinetd/inetd/hosts"
 	"goinetd/inetd/portowner"
 	"goinetd/inetd/service"
 	"goinetd/inetd/socket"
@@ -391,48 +389,6 @@ func TestProgramsOfNoService(t *testing.T) {
 	if state := s.HandOver(); len(state.Children) != 1 || state.Children[0].PID != 1 || state.Children[0].Service != "" {
 		t.Errorf("handed over: %+v", state.Children)
 	}
-}
-
-// A datagram that a rule with twist refuses does not keep its slot.
-func TestTwistedDatagram(t *testing.T) {
-	dir := t.TempDir()
-	at := freeAddr(t)
-	deny := dir + "/deny"
-	if err := os.WriteFile(deny, []byte("ALL: ALL: twist /bin/true\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	s := newTestServer(t, fmt.Sprintf("[service.x]\nlisten = \"udp:%s\"\nuser = \"nobody\"\nserver = \"/bin/false\"\nlibwrap = \"x\"\n", at),
-		func(o *Options) { o.Hosts = hosts.New(dir+"/allow", deny) }).run()
-	u, err := net.Dial("udp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer u.Close()
-	io.WriteString(u, "x")
-	s.logged("FAIL: x(deny:1) libwrap")
-	l := s.listener("x")
-	s.until("its slot is free", func() bool {
-		return s.refusals == 1 && s.running == 0 && l.svc.gate.Running() == 0 && l.state == stateListening
-	})
-}
-
-// A name of the daemon's own address is matched for datagrams, too.
-func TestDaemonAtHost(t *testing.T) {
-	dir := t.TempDir()
-	at := freeAddr(t)
-	deny := dir + "/deny"
-	if err := os.WriteFile(deny, []byte("x@127.0.0.1: ALL\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	s := newTestServer(t, fmt.Sprintf("[service.x]\nlisten = \"udp:%s\"\nuser = \"nobody\"\nserver = \"/bin/false\"\nlibwrap = \"x\"\n", at),
-		func(o *Options) { o.Hosts = hosts.New(dir+"/allow", deny) }).run()
-	u, err := net.Dial("udp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer u.Close()
-	io.WriteString(u, "x")
-	s.logged("FAIL: x(deny:1) libwrap")
 }
 
 // Nothing listens again while an upgrade is about to begin.

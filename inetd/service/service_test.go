@@ -145,11 +145,6 @@ func TestPolicyCheck(t *testing.T) {
 	if d := p.Check("x", mustAddr("192.0.2.2"), nil, idle, night, time.Second); d.Reason != ReasonTime {
 		t.Errorf("%+v", d)
 	}
-	p.MaxLoad = 1e-9
-	idle = &admit.LoadAverage{}
-	if d := p.Check("x", mustAddr("192.0.2.2"), nil, idle, day, time.Second); d.Reason != ReasonLoad && d.Reason != "" {
-		t.Errorf("%+v", d)
-	}
 	p.Sensor = true
 	if d := from("192.0.2.2"); d.Reason != "address" || d.Rule != "sensor x" {
 		t.Errorf("%+v", d)
