@@ -26,7 +26,7 @@ func model(s *Service) Service {
 	return m
 }
 
-// there and back: a dialect, TOML, and the dialect again say the same.
+// roundTrip converts: a dialect, TOML, and the dialect again say the same.
 func roundTrip(t *testing.T, d Dialect, services []*Service, o Options) {
 	t.Helper()
 	now := services

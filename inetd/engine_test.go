@@ -124,7 +124,7 @@ func (s *testServer) listener(name string) *listener {
 }
 
 // freeAddr returns an address of loopback whose port is free for TCP and UDP.
-// It is below those that the kernel gives to clients, any of which may take
+// It is below those that the kernel assigns to clients, any of which may take
 // one between here and its use.
 func freeAddr(t testing.TB) string {
 	t.Helper()

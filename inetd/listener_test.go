@@ -19,7 +19,7 @@ import (
 
 var allStates = []state{stateOpening, stateListening, stateHandedOff, stateFull, stateSuspended, statePaused, stateClosed}
 
-// open returns a listener of a state with a real socket.
+// openListener returns a listener of a state with a real socket.
 func openListener(t *testing.T, s *testServer, from state, in *inherited) *listener {
 	t.Helper()
 	a := &service.Address{Address: socket.Address{Network: "tcp", Type: config.Stream, Addr: netip.MustParseAddrPort("127.0.0.1:0")}}

@@ -92,9 +92,9 @@ func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []con
 			s.log.Printf(syslog.Notice, "%s", line)
 		}
 	}
-	next, retained := s.assignLocked(defs, config.Errors(problems))
+	next, unconfigured := s.assignLocked(defs, config.Errors(problems))
 	added, removed := s.services.replace(next)
-	conflicts := s.claimListenersLocked(defs, retained, deleted)
+	conflicts := s.claimListenersLocked(defs, unconfigured, deleted)
 	s.services.indexMux()
 	s.publishPortsLocked()
 	clear(s.warned)
@@ -147,7 +147,7 @@ func (s *Server) define(confs []*config.Service) (defs []*service.Definition, pr
 // assignLocked assigns an active service to each definition: the one of its
 // key, else one that has its socket and is not configured any more, else a
 // new one. With keep, services that are not configured any more are kept.
-func (s *Server) assignLocked(defs []*service.Definition, keep bool) (next map[string]*activeService, retained []*activeService) {
+func (s *Server) assignLocked(defs []*service.Definition, keep bool) (next map[string]*activeService, unconfigured []*activeService) {
 	configured := map[string]bool{}
 	for _, d := range defs {
 		configured[d.Key] = true
@@ -178,20 +178,20 @@ func (s *Server) assignLocked(defs []*service.Definition, keep bool) (next map[s
 	for key, svc := range s.services.byKey {
 		if next[key] == nil && !taken[svc] {
 			next[key] = svc
-			retained = append(retained, svc)
+			unconfigured = append(unconfigured, svc)
 			s.log.Printf(syslog.Warning, "%s: invalid or missing in the configuration; keeps its previous settings until the errors are fixed", svc.def.Name)
 		}
 	}
-	return next, retained
+	return next, unconfigured
 }
 
 // claimListenersLocked assigns each service the listeners of its addresses, in
 // the order of the configuration, and closes those that nobody claims. A
 // service that keeps its old definition keeps its listeners before all
 // others. It returns the addresses that two services want.
-func (s *Server) claimListenersLocked(defs []*service.Definition, retained []*activeService, deleted map[*listener]bool) (conflicts []config.Problem) {
+func (s *Server) claimListenersLocked(defs []*service.Definition, unconfigured []*activeService, deleted map[*listener]bool) (conflicts []config.Problem) {
 	claimed := map[*listener]bool{}
-	for _, svc := range retained {
+	for _, svc := range unconfigured {
 		svc.listeners = slices.DeleteFunc(svc.listeners, func(l *listener) bool { return l.svc != svc })
 		for _, l := range svc.listeners {
 			claimed[l] = true

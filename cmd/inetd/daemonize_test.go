@@ -119,7 +119,7 @@ func TestEnding(t *testing.T) {
 		d.await("1 program running") // it runs before it is counted
 		d.signal(sig)
 		<-d.ended
-		d.noted("STOPPING=1")
+		d.hasState("STOPPING=1")
 		if code := d.cmd.ProcessState.ExitCode(); code != 0 {
 			t.Errorf("%v: status %d\n%s", sig, code, d.text())
 		}
@@ -132,8 +132,8 @@ func TestEnding(t *testing.T) {
 	}
 }
 
-// told looks for a state among those that a daemon told before it ended.
-func (d *daemonProcess) noted(state string) {
+// hasState looks for a state among those that a daemon reported before it ended.
+func (d *daemonProcess) hasState(state string) {
 	d.t.Helper()
 	for {
 		select {

@@ -458,7 +458,7 @@ func dial(t *testing.T, port int) *net.TCPConn {
 	return c.(*net.TCPConn)
 }
 
-// ask sends a text, shuts down the sending side and gives all that comes.
+// request sends a text, shuts down the sending side and returns the reply.
 func request(t *testing.T, port int, text string) string {
 	t.Helper()
 	c := dial(t, port)

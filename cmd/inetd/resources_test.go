@@ -94,7 +94,7 @@ func (d *daemonProcess) switches() (n int) {
 	return n
 }
 
-// hold opens connections to a port from many addresses of loopback, and sees
+// openMany opens connections to a port from many addresses of loopback, and sees
 // to it that each is served.
 func openMany(t *testing.T, port, n int) []net.Conn {
 	t.Helper()

@@ -178,14 +178,14 @@ func visit(from string, port int) string {
 }
 
 // explained names the difference that docs/xinetd.md explains, or gives "".
-func (s set) explained(from, opened, theirs string) string {
+func (s set) explained(from, verdict, theirs string) string {
 	has := func(text string) bool {
 		return s.onlyFrom != nil && strings.Contains(strings.ToLower(*s.onlyFrom), text) || s.noAccess != nil && strings.Contains(strings.ToLower(*s.noAccess), text)
 	}
 	four := !strings.Contains(from, ":")
 	// What matches here and not there lets in by only_from alone, and keeps
 	// out by no_access alone.
-	if opened == "served" && s.onlyFrom == nil || opened == "refused" && s.noAccess == nil || theirs == "unreachable" {
+	if verdict == "served" && s.onlyFrom == nil || verdict == "refused" && s.noAccess == nil || theirs == "unreachable" {
 		return ""
 	}
 	switch {
@@ -228,9 +228,9 @@ func TestAgainstXinetd(t *testing.T) {
 		confs[0].WriteString(s.entry(2000 + i))
 		confs[1].WriteString(s.entry(2000 + i + offset))
 	}
-	opened := filepath.Join(dir, "xinetd")
-	os.Symlink(built.inetd, opened)
-	for i, program := range []string{xinetd, opened} {
+	verdict := filepath.Join(dir, "xinetd")
+	os.Symlink(built.inetd, verdict)
+	for i, program := range []string{xinetd, verdict} {
 		conf := write(t, fmt.Sprintf("%s/conf%d", dir, i), confs[i].String(), 0o644)
 		cmd := exec.Command("prlimit", "-n10000:10000", program, "-dontfork", "-f", conf, "-filelog", fmt.Sprintf("%s/log%d", dir, i), "-pidfile", fmt.Sprintf("%s/pid%d", dir, i))
 		cmd.Env = append(os.Environ(), "TZ="+dir+"/zone")

@@ -115,8 +115,8 @@ func (t trial) command(tool string) string {
 	return fmt.Sprintf("cd %s && %s -d %s %s 2>&1; echo ====", t.dir, tool, daemon, client)
 }
 
-// ours returns our answer, in tcpdmatch's words.
-func (t trial) opened() string {
+// verdictOf returns the verdict of this package, in tcpdmatch's words.
+func (t trial) verdictOf() string {
 	r := &Request{Daemon: t.daemon, Host: &Hostname{}, User: &t.user}
 	if t.server != "" {
 		r.Server = netip.AddrPortFrom(netip.MustParseAddr(t.server), 22)
@@ -190,7 +190,7 @@ func TestAgainstTcpdmatch(t *testing.T) {
 			t.Fatalf("%+v: %s", one, answers[i])
 		}
 		counts[m[1]]++
-		if got := one.opened(); got != m[1] {
+		if got := one.verdictOf(); got != m[1] {
 			allow, _ := os.ReadFile(one.dir + "/hosts.allow")
 			deny, _ := os.ReadFile(one.dir + "/hosts.deny")
 			t.Errorf("%+v: %s, the library says %s\n%sdeny:\n%s", one, got, answers[i], allow, deny)
@@ -216,7 +216,7 @@ func TestDifferences(t *testing.T) {
 		"a network of length 0 in hosts.allow lets nobody in": {"ALL: 0.0.0.0/0\n", "ALL: ALL\n", true},
 		"a hosts.allow without a newline counts as well":      {"ALL: 192.0.2.", "ALL: ALL\n", false},
 	} {
-		v := request(c.allow, c.deny, &Request{Daemon: "x", Client: netip.MustParseAddrPort("192.0.2.1:1"), Host: &Hostname{}})
+		v := checkTexts(c.allow, c.deny, &Request{Daemon: "x", Client: netip.MustParseAddrPort("192.0.2.1:1"), Host: &Hostname{}})
 		if v.Refused != c.refused {
 			t.Errorf("%s: %+v", name, v)
 		}

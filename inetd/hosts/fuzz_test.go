@@ -24,7 +24,7 @@ func FuzzCheck(f *testing.F) {
 			if known {
 				r.Host, r.User = &Hostname{Host: name, Paranoid: name == ""}, &user
 			}
-			v := request(allow, deny, r)
+			v := checkTexts(allow, deny, r)
 			if known && v.incomplete() {
 				t.Errorf("asks for what it was told: %+v", v)
 			}
@@ -46,8 +46,8 @@ func readsFiles(text string) bool {
 	return false
 }
 
-// ask has texts decide that are in no file.
-func request(allow, deny string, r *Request) Verdict {
+// checkTexts decides by texts that are in no file.
+func checkTexts(allow, deny string, r *Request) Verdict {
 	tables := New("/nonexistent/hosts.allow", "/nonexistent/hosts.deny")
 	tables.allow.now.Store(&rules{id: identity{missing: true}, list: parse(allow)})
 	tables.deny.now.Store(&rules{id: identity{missing: true}, list: parse(deny)})

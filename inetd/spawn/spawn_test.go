@@ -25,14 +25,14 @@ func run(t *testing.T, w *Attr, path string, args ...string) (string, unix.WaitS
 	if err != nil {
 		t.Fatal(err)
 	}
-	opened := os.NewFile(uintptr(pair[0]), "ours")
-	defer opened.Close()
+	ourEnd := os.NewFile(uintptr(pair[0]), "ours")
+	defer ourEnd.Close()
 	p, err := im.Start(pair[1], new(Scratch))
 	unix.Close(pair[1])
 	if err != nil {
 		return "", 0, err
 	}
-	text, err := io.ReadAll(opened)
+	text, err := io.ReadAll(ourEnd)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,9 +89,9 @@ func TestEnvironment(t *testing.T) {
 			t.Fatal(err)
 		}
 		unix.Close(pair[1])
-		opened := os.NewFile(uintptr(pair[0]), "ours")
-		got, _ := io.ReadAll(opened)
-		opened.Close()
+		ourEnd := os.NewFile(uintptr(pair[0]), "ours")
+		got, _ := io.ReadAll(ourEnd)
+		ourEnd.Close()
 		p.wait()
 		if want := "A=1\nB=two words\nWHO=" + who + "\nEMPTY=\n"; string(got) != want {
 			t.Errorf("got %q, want %q", got, want)
