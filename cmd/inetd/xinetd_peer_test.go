@@ -228,9 +228,9 @@ func TestAgainstXinetd(t *testing.T) {
 		confs[0].WriteString(s.entry(2000 + i))
 		confs[1].WriteString(s.entry(2000 + i + offset))
 	}
-	verdict := filepath.Join(dir, "xinetd")
-	os.Symlink(built.inetd, verdict)
-	for i, program := range []string{xinetd, verdict} {
+	link := filepath.Join(dir, "xinetd")
+	os.Symlink(built.inetd, link)
+	for i, program := range []string{xinetd, link} {
 		conf := write(t, fmt.Sprintf("%s/conf%d", dir, i), confs[i].String(), 0o644)
 		cmd := exec.Command("prlimit", "-n10000:10000", program, "-dontfork", "-f", conf, "-filelog", fmt.Sprintf("%s/log%d", dir, i), "-pidfile", fmt.Sprintf("%s/pid%d", dir, i))
 		cmd.Env = append(os.Environ(), "TZ="+dir+"/zone")
