@@ -57,7 +57,7 @@ func TestInclude(t *testing.T) {
 	}
 }
 
-// Each problem of a service is told in one run.
+// All problems of a service are reported in one run.
 func TestAllProblems(t *testing.T) {
 	_, problems := ReadTOML("x", "[service.x]\nlisten = \"tcp:7\"\ninstances = -1\nper_source = -2\nonly_from = [\"300.1.1.1\"]\nbogus = 1\naccess_times = [\"25:00-26:00\"]\n", Options{Builtins: known})
 	if len(problems) != 5 {

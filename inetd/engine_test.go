@@ -169,6 +169,27 @@ func exchange(t testing.TB, at, text string) string {
 	return string(reply)
 }
 
+// dialServed connects to an echo service and waits until it is served.
+func dialServed(t testing.TB, at string) *net.TCPConn {
+	t.Helper()
+	c := dialTCP(t, at)
+	io.WriteString(c, "x")
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func sendDatagram(t testing.TB, at string) {
+	t.Helper()
+	u, err := net.Dial("udp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	io.WriteString(u, "x")
+}
+
 // echo is a builtin service in TOML.
 func echo(name, at, more string) string {
 	return fmt.Sprintf("[service.%s]\nlisten = \"tcp:%s\"\nbuiltin = \"echo\"\n%s\n", name, at, more)
@@ -204,9 +225,7 @@ func TestServe(t *testing.T) {
 	}
 	s.logged("FAIL: refused(no_access=127.0.0.0/8,test.toml:")
 
-	first := dialTCP(t, full)
-	io.WriteString(first, "x")
-	io.ReadFull(first, make([]byte, 1))
+	dialServed(t, full)
 	if got := exchange(t, full, ""); got != "" {
 		t.Errorf("over instances: %q", got)
 	}
@@ -300,12 +319,7 @@ func TestDatagramHostsAccess(t *testing.T) {
 		}
 		s := newTestServer(t, fmt.Sprintf("[service.x]\nlisten = \"udp:%s\"\nuser = \"nobody\"\nserver = \"/bin/false\"\nlibwrap = \"x\"\n", at),
 			func(o *Options) { o.Hosts = hosts.New(filepath.Join(dir, "allow"), deny) }).run()
-		u, err := net.Dial("udp", at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		io.WriteString(u, "x")
-		u.Close()
+		sendDatagram(t, at)
 		s.logged("FAIL: x(deny:1) libwrap")
 		l := s.listener("x")
 		s.until("its slot is free", func() bool {
@@ -329,12 +343,7 @@ func TestSensor(t *testing.T) {
 		t.Errorf("after: %q", got)
 	}
 	s.logged("FAIL: echo(sensor) address from=127.0.0.1")
-	u, err := net.Dial("udp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer u.Close()
-	io.WriteString(u, "x")
+	sendDatagram(t, at)
 	s.logged("FAIL: udp(sensor) address from=127.0.0.1")
 }
 
@@ -344,12 +353,7 @@ func TestWaitRefused(t *testing.T) {
 	at := freeAddr(t)
 	s := newTestServer(t, fmt.Sprintf("[service.tftp]\nlisten = \"udp:%s\"\nuser = \"nobody\"\nserver = \"/bin/false\"\nonly_from = [\"192.0.2.1\"]\n", at)).run()
 	for range 3 {
-		u, err := net.Dial("udp", at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		io.WriteString(u, "x")
-		u.Close()
+		sendDatagram(t, at)
 	}
 	s.logged("FAIL: tftp(only_from,test.toml:")
 	l := s.listener("tftp")
@@ -473,9 +477,7 @@ func TestSnapshot(t *testing.T) {
 func TestQuiesce(t *testing.T) {
 	at := freeAddr(t)
 	s := newTestServer(t, echo("echo", at, "")).run()
-	c := dialTCP(t, at)
-	io.WriteString(c, "x")
-	io.ReadFull(c, make([]byte, 1))
+	c := dialServed(t, at)
 	done := make(chan bool)
 	go func() {
 		s.Quiesce(patience)

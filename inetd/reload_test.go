@@ -87,9 +87,7 @@ func TestReloadTakesOver(t *testing.T) {
 func TestReloadKeepsCounts(t *testing.T) {
 	at := freeAddr(t)
 	s := newTestServer(t, echo("a", at, "")).run()
-	c := dialTCP(t, at)
-	io.WriteString(c, "x")
-	io.ReadFull(c, make([]byte, 1))
+	c := dialServed(t, at)
 	s.reload(echo("a", at, "per_source = 1"))
 	if got := exchange(t, at, "x"); got != "" {
 		t.Errorf("over the new limit: %q", got)

@@ -226,7 +226,7 @@ tcpmux/+few stream tcp nowait/1 nobody /bin/cat cat
 	d.idle(before)
 }
 
-// The state is told without stopping anything.
+// SIGUSR1 logs the state and stops nothing.
 func TestState(t *testing.T) {
 	t.Parallel()
 	need(t, "root")

@@ -142,7 +142,7 @@ func (d *daemonProcess) hasState(state string) {
 				return
 			}
 		case <-time.After(patience):
-			d.t.Fatalf("never told %s", state)
+			d.t.Fatalf("never reported %s", state)
 		}
 	}
 }

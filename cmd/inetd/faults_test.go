@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Whatever cannot be run is told of, with the client, and the client is
+// What cannot be run is logged, with the client, and the client is
 // ended; the other services go on.
 func TestCannotExec(t *testing.T) {
 	t.Parallel()

@@ -87,7 +87,7 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// reachable reports whether any user can get to what is in a folder.
+// reachable reports whether any user can reach what is in a directory.
 func reachable(dir string) bool {
 	for ; ; dir = filepath.Dir(dir) {
 		if info, err := os.Stat(dir); err != nil || info.Mode()&1 == 0 {
@@ -127,7 +127,7 @@ func lacking(t *testing.T, what string) {
 	t.Skipf("%s is missing", what)
 }
 
-// folder makes a folder that any user can look into.
+// folder makes a directory that any user can read.
 func folder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "inetd-"+strings.ReplaceAll(t.Name(), "/", "-"))
@@ -142,7 +142,7 @@ func folder(t *testing.T) string {
 	return dir
 }
 
-// evict ends the programs of a folder that still run, as those of wait
+// evict ends the programs of a directory that still run, as those of wait
 // services do after their daemon has ended.
 func evict(dir string) {
 	list, _ := filepath.Glob("/proc/[0-9]*/exe")
@@ -328,7 +328,7 @@ func (d *daemonProcess) read(stderr io.Reader) {
 	d.mu.Unlock()
 }
 
-// await waits for a state that the daemon tells systemd.
+// await waits for a state that the daemon reports to systemd.
 func (d *daemonProcess) await(state string) {
 	d.t.Helper()
 	for {
@@ -385,7 +385,7 @@ func (d *daemonProcess) find(pattern string, count int) [][]string {
 
 func tail(log string) string { return log[max(0, len(log)-5000):] }
 
-// reload returns the daemon another configuration and waits until it has it.
+// reload writes another configuration and waits until the daemon has read it.
 func (d *daemonProcess) reload(conf string) {
 	d.t.Helper()
 	write(d.t, d.conf, conf, 0o644)
@@ -419,7 +419,7 @@ func (d *daemonProcess) stop() {
 // pid returns the daemon's own pid.
 func (d *daemonProcess) pid() int { return d.cmd.Process.Pid }
 
-// count returns how many entries a folder of /proc/PID has.
+// count returns how many entries a directory of /proc/PID has.
 func (d *daemonProcess) count(what string) int {
 	d.t.Helper()
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/%s", d.pid(), what))

@@ -52,7 +52,7 @@ func stanzaHost(t *testing.T, files map[string]string) {
 	command(t, "mount", "-t", "tmpfs", "tmpfs", "/mnt")
 }
 
-// say connects from one address to another and gives what it is told.
+// say connects from one address to another and returns the reply.
 func say(t *testing.T, from, to string) string {
 	t.Helper()
 	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}).Dial("tcp", to)

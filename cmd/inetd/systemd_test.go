@@ -59,7 +59,7 @@ func TestSocketsByName(t *testing.T) {
 }
 
 // Sockets without names are known by where they are bound; a service without
-// a socket gets one; a socket without a service is told of and closed.
+// a socket gets one; a socket without a service is reported and closed.
 func TestSocketsByAddress(t *testing.T) {
 	t.Parallel()
 	p, q, other := port(t), port(t), port(t)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// A disk that is full is told of once, and not for each line.
+// A full disk is reported once, and not for each line.
 func TestFullDisk(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skip("/dev/full is missing")

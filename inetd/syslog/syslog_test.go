@@ -67,7 +67,7 @@ func TestSyslogComesAndGoes(t *testing.T) {
 }
 
 // A log that nobody reads keeps nobody waiting and takes a bounded amount of
-// memory; how much was lost is told.
+// memory; how much was lost is logged.
 func TestSyslogStuck(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	l := toSocket(path)
