@@ -348,12 +348,28 @@ func setPeriod(field func(*Service) *time.Duration) func(*builder, []word) *faul
 	}
 }
 
+// setUnlimitedPeriod is setPeriod for a setting that has a default.
+func setUnlimitedPeriod(field func(*Service) *time.Duration) func(*builder, []word) *fault {
+	period := setPeriod(field)
+	return func(b *builder, v []word) *fault {
+		if strings.EqualFold(v[0].text, "UNLIMITED") {
+			*field(b.s) = Forever
+			return nil
+		}
+		return period(b, v)
+	}
+}
+
 func getPeriod(field func(*Service) time.Duration) func(*Service) []string {
 	return func(s *Service) []string {
-		if d := field(s); d != 0 {
+		switch d := field(s); d {
+		case 0:
+			return nil
+		case Forever:
+			return []string{"UNLIMITED"}
+		default:
 			return []string{d.String()}
 		}
-		return nil
 	}
 }
 

@@ -147,7 +147,7 @@ type LogType struct {
 	Hard     int64  // bytes; nothing more is written then; 0: none
 }
 
-// Forever is a DenyTime without end.
+// Forever is a DenyTime or an IdleTimeout without end.
 const Forever time.Duration = -1
 
 // A Service is one service as it was configured.
@@ -193,7 +193,8 @@ type Service struct {
 	MaxLoad            float64 // average over one minute
 	Queue              bool    // clients over Instances wait in the accept queue; else they are refused
 	NoRetry            bool    // a fork that fails for want of something is not tried again
-	IdleTimeout        time.Duration
+	StartTimeout       time.Duration // from the fork to the exec; 0: ten seconds
+	IdleTimeout        time.Duration // 0: none, but ten minutes for builtins; Forever
 	SessionTimeout     time.Duration
 
 	Banner        string // file that every client gets

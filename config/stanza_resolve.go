@@ -358,7 +358,7 @@ func (b *builder) resolveAccess() *fault {
 		name string
 		set  bool
 	}{{"only_from", s.OnlyFrom != nil && !matchesAll(s.OnlyFrom)}, {"no_access", len(s.NoAccess) > 0}, {"per_source", s.PerSource != 0},
-		{"cps_per_source", s.CPSPerSource != Rate{}}, {"libwrap", l.libwrap != "" && on}, {"idle_timeout", s.IdleTimeout != 0}, {"session_timeout", s.SessionTimeout != 0}} {
+		{"cps_per_source", s.CPSPerSource != Rate{}}, {"libwrap", l.libwrap != "" && on}, {"idle_timeout", s.IdleTimeout > 0}, {"session_timeout", s.SessionTimeout != 0}} {
 		if c.set {
 			return faultf("write wait = no, or have the program check its clients and remove the setting", "%s cannot be enforced: the program of a wait service accepts for itself", c.name).inSetting(c.name)
 		}

@@ -33,6 +33,7 @@ type client struct {
 	severity syslog.Priority // of its log lines, by hosts_options(5); 0: the service's
 	user     string          // by its ident server; empty: unknown
 	env      []string        // for its program, by hosts_options(5)
+	tries    int             // starts of its program that are to be tried again
 }
 
 // A decision is whether a client is admitted. There is a reason where it is

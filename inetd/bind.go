@@ -128,7 +128,7 @@ func (s *Server) installBindingsLocked(bindings []binding) (failed []binding) {
 	if s.stopped {
 		return nil
 	}
-	s.retry.schedule(retryable, func() {
+	s.bindRetry.schedule(retryable, func() {
 		s.changing.Lock()
 		defer s.changing.Unlock()
 		s.openListeners()

@@ -285,7 +285,9 @@ func (s *Server) admitMux(c *client, d *decision) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	verdict := admit.Looping
-	if c.svc.suspended == nil {
+	if c.svc.holds > maxHeldClients {
+		verdict = admit.Full
+	} else if c.svc.suspended == nil {
 		verdict = c.svc.gate.Reserve(c.def.Limits, s.now())
 	}
 	switch verdict {
@@ -295,7 +297,7 @@ func (s *Server) admitMux(c *client, d *decision) {
 	case admit.Looping:
 		s.suspendLoopingLocked(c.svc)
 		*d = decision{Decision: service.Decision{Reason: reasonLooping}} // nothing else is done for it
-	default:
+	default: // Full, or too many wait for their programs
 		*d = decision{Decision: service.Decision{Reason: string(admit.ServiceLimit)}}
 	}
 	s.refusals++

@@ -54,9 +54,7 @@ func (s *Server) runActions(sc *scratch, c *client, d *decision) {
 		unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: int32(a.Linger.Seconds())})
 	}
 	for _, command := range a.Spawn {
-		if err := s.spawnCommand(sc, c, command); err != nil {
-			s.log.Printf(syslog.Err, "%s: %s: spawn: %v", c.def.Name, d.Rule, err)
-		}
+		s.spawnCommand(sc, c, command)
 	}
 	if a.Banner != "" {
 		if _, err := os.Stat(a.Banner); err == nil {
@@ -72,63 +70,53 @@ func shellImage(attr *spawn.Attr, command string) (*spawn.Image, error) {
 }
 
 // spawnCommand runs a command that has nothing to do with the connection.
-func (s *Server) spawnCommand(sc *scratch, c *client, command string) error {
+func (s *Server) spawnCommand(sc *scratch, c *client, command string) {
+	t := task{auxiliary: true, command: "spawn", svc: c.svc, def: c.def}
+	other := *c
 	image, err := shellImage(c.def.Attr, command)
-	if err != nil {
-		return err
-	}
-	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(null)
-	sc.setEnvironment(c)
-	p, err := image.Start(null, &sc.spawn)
 	if err == nil {
-		s.children.Add(p, task{auxiliary: true, def: c.def})
+		other.fd, err = unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	}
-	return err
+	if err != nil {
+		other.fd = -1
+		s.commandFailed(sc, &other, &t, err)
+		return
+	}
+	sc.setEnvironment(c)
+	s.start(sc, &other, image, t)
 }
 
 // twist runs a command for a refused client in the service's place.
 func (s *Server) twist(sc *scratch, c *client, a *hosts.Actions) {
+	t := s.newTask(c)
+	t.command = "twist"
 	image, err := shellImage(c.def.Attr, a.Twist)
-	if err == nil {
-		sc.setEnvironment(c)
-		var p spawn.Process
-		if p, err = image.Start(c.fd, &sc.spawn); err == nil {
-			s.children.Add(p, s.newTask(c))
-			unix.Close(c.fd)
-			return
-		}
+	if err != nil {
+		s.commandFailed(sc, c, &t, err)
+		return
+	}
+	sc.setEnvironment(c)
+	s.start(sc, c, image, t)
+}
+
+// commandFailed deals with a command that could not be started.
+func (s *Server) commandFailed(sc *scratch, c *client, t *task, err error) {
+	s.log.Printf(syslog.Err, "%s: %s: %v", c.def.Name, t.command, err)
+	if t.auxiliary {
+		unix.Close(c.fd)
+		return
 	}
 	s.releaseRefused(c)
-	s.log.Printf(syslog.Err, "%s: twist: %v", c.def.Name, err)
 	s.closeRejected(sc, c)
 }
 
-// serveWithActions serves an admitted client with what a rule changes for it.
-func (s *Server) serveWithActions(sc *scratch, c *client, a *hosts.Actions) {
+// imageFor returns the program for a client: the service's, one with other
+// attributes where a rule asks for them, or a shell; nil for a builtin or a
+// redirect. It may have to look up a user.
+func (s *Server) imageFor(c *client, a *hosts.Actions) (*spawn.Image, error) {
 	if a == nil || a.Twist == "" && a.Env == nil && a.User == "" && a.Group == "" && a.Nice == 0 && a.Umask == nil {
-		s.serve(sc, c, c.def.Image)
-		return
+		return c.def.Image, nil
 	}
-	image, err := s.imageWithActions(c, a)
-	if err != nil {
-		s.releaseRefused(c)
-		s.logFail(sc, c, logline.ReasonLibwrap+": "+err.Error(), "")
-		s.closeRejected(sc, c)
-		return
-	}
-	if image != nil {
-		c.env = a.Env
-	}
-	s.serve(sc, c, image)
-}
-
-// imageWithActions returns the program for a client: the service's with other
-// attributes, or a shell; nil for a builtin or a redirect.
-func (s *Server) imageWithActions(c *client, a *hosts.Actions) (*spawn.Image, error) {
 	attr := c.def.Attr.Clone()
 	attr.Nice += a.Nice
 	if a.Umask != nil {

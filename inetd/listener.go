@@ -60,7 +60,7 @@ func (s *Server) setStateLocked(l *listener, to state) {
 	switch {
 	case to == stateListening && l.fd < 0:
 		to = stateOpening
-	case to == stateListening && s.quiescing:
+	case to == stateListening && (s.quiescing || l.svc.holds > 0):
 		to = statePaused
 	}
 	if l.state == to || l.state == stateClosed {
@@ -240,6 +240,28 @@ func (s *Server) unsaturateLocked(svc *activeService) {
 	svc.saturated = false
 	for _, l := range svc.listeners {
 		if l.state == stateFull {
+			s.setStateLocked(l, stateListening)
+		}
+	}
+}
+
+// holdLocked stops accepting for a service, until as many calls of
+// unholdLocked. Its clients wait in the accept queue.
+func (s *Server) holdLocked(svc *activeService) {
+	svc.holds++
+	for _, l := range svc.listeners {
+		if l.state == stateListening {
+			s.setStateLocked(l, statePaused)
+		}
+	}
+}
+
+func (s *Server) unholdLocked(svc *activeService) {
+	if svc.holds--; svc.holds > 0 {
+		return
+	}
+	for _, l := range svc.listeners {
+		if l.state == statePaused {
 			s.setStateLocked(l, stateListening)
 		}
 	}

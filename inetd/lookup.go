@@ -9,6 +9,7 @@ import (
 	"goinetd/inetd/hosts"
 	"goinetd/inetd/ident"
 	"goinetd/inetd/logline"
+	"goinetd/inetd/spawn"
 )
 
 // This file is the slow path: clients whose host name, ident user or actions
@@ -63,12 +64,25 @@ func (s *Server) lookUp(c *client, d decision) {
 		s.closeRejected(sc, c)
 		return
 	}
+	image, err := s.imageFor(c, d.actions)
+	s.addJob(func(sc *scratch) { s.endLookUp(sc, c, d, admitted, image, err) })
+}
+
+// endLookUp goes on with a client that has been looked up.
+func (s *Server) endLookUp(sc *scratch, c *client, d decision, admitted bool, image *spawn.Image, err error) {
 	if d.actions != nil {
 		s.runActions(sc, c, &d)
 	}
 	switch {
+	case d.Reason == "" && err != nil:
+		s.releaseRefused(c)
+		s.logFail(sc, c, logline.ReasonLibwrap+": "+err.Error(), "")
+		s.closeRejected(sc, c)
 	case d.Reason == "":
-		s.serveWithActions(sc, c, d.actions)
+		if image != nil && d.actions != nil {
+			c.env = d.actions.Env
+		}
+		s.serve(sc, c, image)
 	case admitted && d.twists(): // in the service's slot
 		s.logFail(sc, c, d.Reason, d.Rule)
 		s.twist(sc, c, d.actions)

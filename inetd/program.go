@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"goinetd/inetd/service"
 	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
 )
@@ -17,29 +16,54 @@ import (
 // serveProgram runs a program for a client.
 func (s *Server) serveProgram(sc *scratch, c *client, image *spawn.Image) {
 	sc.setEnvironment(c)
-	err := s.startProgram(sc, c.def, c.fd, image, s.newTask(c))
-	if err == nil {
-		unix.Close(c.fd)
-		return
-	}
-	if step, retry := temporary(err); retry && (c.def.Policy == nil || !c.def.Policy.NoRetry) {
-		s.retryLater(c, image, step)
-		return
-	}
-	s.startFailed(sc, c, err)
+	s.start(sc, c, image, s.newTask(c))
 }
 
-// startProgram forks and executes a program with fd as its descriptors 0, 1
-// and 2, and writes the START line.
-func (s *Server) startProgram(sc *scratch, def *service.Definition, fd int, image *spawn.Image, t task) error {
-	p, err := image.Start(fd, &sc.spawn)
-	if err != nil {
-		return err
+// start forks and executes a program with the client's descriptor as its
+// descriptors 0, 1 and 2, and ends that start: endStart. Only workers call
+// it. A program that may hang is forked instead, and its start ends later.
+func (s *Server) start(sc *scratch, c *client, image *spawn.Image, t task) {
+	if s.watch.expectsHang(c.svc) {
+		s.fork(sc, c, image, t)
+		return
 	}
-	sc.logStart(def, p.PID, t.from, t.severity)
-	s.limitTime(p.PID, &t)
-	s.children.Add(p, t) // last: from here on childExited can be called
-	return nil
+	s.watch.begin(&sc.start, c)
+	p, err := image.Start(c.fd, &sc.spawn)
+	if s.watch.end(&sc.start) && err == nil {
+		p.Collect()
+		err = errStartTimeout
+	}
+	s.endStart(sc, c, image, &t, p, err)
+}
+
+// endStart deals with a program that was started, or could not be: it writes
+// the START line, or refuses the client. The client's descriptor is closed, or
+// another's then.
+func (s *Server) endStart(sc *scratch, c *client, image *spawn.Image, t *task, p spawn.Process, err error) {
+	switch {
+	case err == nil:
+		if !t.auxiliary {
+			sc.logStart(c.def, p.PID, t.from, t.severity)
+			s.limitTime(p.PID, t)
+		}
+		s.children.Add(p, *t) // last: from here on childExited can be called
+		unix.Close(c.fd)
+		if t.handedOff != nil {
+			s.endHandOff(t)
+		}
+	case t.handedOff != nil:
+		unix.Close(c.fd)
+		s.handOffFailed(c, t, err)
+		s.logFail(sc, c, err.Error(), "")
+	case t.command != "":
+		s.commandFailed(sc, c, t, err)
+	default:
+		if step, retry := temporary(err); retry && c.tries < maxTries && (c.def.Policy == nil || !c.def.Policy.NoRetry) {
+			s.retryLater(c, image, step)
+			return
+		}
+		s.startFailed(sc, c, err)
+	}
 }
 
 // temporary reports whether the host was short of something when a program
@@ -57,41 +81,70 @@ func (s *Server) startFailed(sc *scratch, c *client, err error) {
 	s.closeGracefully(sc, c.fd, nil)
 }
 
-// maxStarts is how often a program is tried to be started for one client,
-// and retryPause the time between two tries.
+// maxTries is how often a start is tried again for one client, and retryPause
+// the time between two tries.
 const (
-	maxStarts  = 5
-	retryPause = time.Second
+	maxTries   = 10
+	retryPause = 500 * time.Millisecond
 )
 
-// retryLater keeps a client whose program could not be started for want of
-// processes or memory, and retries. Its listener is paused meanwhile, so that
-// the clients behind it wait in the queue.
+// retries are the clients whose programs could not be started for want of
+// processes or memory. One job tries all of them in turn, so that what the
+// host is short of is not used up by trying. They are guarded by Server.mu.
+type retries struct {
+	waiting   []retry
+	scheduled bool
+}
+
+type retry struct {
+	c     client
+	image *spawn.Image
+}
+
+// retryLater keeps a client, and tries to start its program again. Its
+// service is held meanwhile, so that the clients behind it wait in the queue.
 func (s *Server) retryLater(c *client, image *spawn.Image, why *spawn.StepError) {
-	s.log.Printf(syslog.Warning, "%s: %v; the client waits, retrying every second", c.def.Name, why)
 	s.mu.Lock()
-	s.pauseLocked(c.l, retryPause)
-	s.mu.Unlock()
-	waiting := *c
-	tries := 1
-	var retry func()
-	retry = func() {
-		sc := new(scratch)
-		sc.setEnvironment(&waiting)
-		err := s.startProgram(sc, waiting.def, waiting.fd, image, s.newTask(&waiting))
-		if err == nil {
-			unix.Close(waiting.fd)
-			return
-		}
-		if tries++; tries <= maxStarts {
-			if _, ok := temporary(err); ok {
-				time.AfterFunc(retryPause, retry)
-				return
-			}
-		}
-		s.startFailed(sc, &waiting, err)
+	defer s.mu.Unlock()
+	if c.svc.holds == 0 {
+		s.log.Printf(syslog.Warning, "%s: %v; the client waits, retrying every %v", c.def.Name, why, retryPause)
 	}
-	time.AfterFunc(retryPause, retry)
+	s.holdLocked(c.svc)
+	s.retries.waiting = append(s.retries.waiting, retry{*c, image})
+	if !s.retries.scheduled {
+		s.retries.scheduled = true
+		time.AfterFunc(retryPause, func() { s.addJob(s.retryStarts) })
+	}
+}
+
+// retryStarts tries the starts again. Behind one that fails again, those of
+// the same service wait for the next round.
+func (s *Server) retryStarts(sc *scratch) {
+	s.mu.Lock()
+	list := s.retries.waiting
+	s.retries = retries{}
+	s.mu.Unlock()
+	failed := map[*activeService]bool{}
+	for i := range list {
+		c, image := &list[i].c, list[i].image
+		c.tries++
+		if failed[c.svc] && c.tries < maxTries {
+			s.retryLater(c, image, nil)
+		} else {
+			holds := s.holdsOf(c.svc)
+			s.serveProgram(sc, c, image)
+			failed[c.svc] = s.holdsOf(c.svc) > holds
+		}
+		s.mu.Lock()
+		s.unholdLocked(c.svc)
+		s.mu.Unlock()
+	}
+}
+
+func (s *Server) holdsOf(svc *activeService) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return svc.holds
 }
 
 // setEnvironment writes the variables that describe a client to its program:

@@ -28,6 +28,7 @@ type task struct {
 	timers    []*time.Timer   // of its time limits
 	serial    uint64          // distinguishes it from another program of the same pid, where there are timers
 	auxiliary bool            // a command of hosts_options(5), or unknown: no service counts it
+	command   string          // "spawn" or "twist" for a command of hosts_options(5); empty: the service's program
 }
 
 func (s *Server) newTask(c *client) task {
@@ -83,7 +84,7 @@ const addTime = time.Second
 // children.
 func (s *Server) limitTime(pid int, t *task) {
 	p := t.def.Policy
-	if p == nil || p.IdleTimeout == 0 && p.SessionTimeout == 0 {
+	if p == nil || p.IdleTimeout <= 0 && p.SessionTimeout == 0 {
 		return
 	}
 	t.serial = s.serial.Add(1)

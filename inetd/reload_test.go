@@ -367,11 +367,12 @@ func TestChildExited(t *testing.T) {
 	s.mu.Lock()
 	handOff, _ = s.beginHandOffLocked(l)
 	s.admitLocked(&c, &d, netip.Addr{})
-	s.handOffFailedLocked(ticket{l: l, svc: l.svc, def: l.svc.def, handOff: handOff})
+	l.users++
+	s.mu.Unlock()
+	s.handOffFailed(&c, &task{handedOff: l, handOff: handOff}, unix.ENOENT)
 	if l.state != statePaused || l.failures != 1 || s.running != 0 {
 		t.Errorf("after a failed start: %v, %d failures", l.state, l.failures)
 	}
-	s.mu.Unlock()
 }
 
 // Programs of no service are handed over to be reaped, and reported by nobody.

@@ -37,6 +37,7 @@ package inetd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"runtime"
@@ -44,8 +45,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"goinetd/config"
 	"goinetd/inetd/admit"
+	"goinetd/inetd/descriptor"
 	"goinetd/inetd/epoll"
 	"goinetd/inetd/handover"
 	"goinetd/inetd/hosts"
@@ -98,6 +102,8 @@ type Server struct {
 	bansMade atomic.Int32                    // by sensors, ever
 	serial   atomic.Uint64                   // the last task.serial
 	udpPorts atomic.Pointer[map[uint16]bool] // source ports that our UDP services do not answer
+	jobs     jobQueue
+	watch    *startWatch
 
 	changing sync.Mutex // see the package comment
 
@@ -111,7 +117,8 @@ type Server struct {
 	logFiles   map[string]*syslog.File // of services, by log_type
 	warned     map[string]bool         // by warnOnce, since the last reload
 	status     statusChange
-	retry      bindRetry
+	bindRetry  bindRetry
+	retries    retries
 	handOffs   uint64 // sockets handed off so far
 	running    int    // clients that have a slot, of all services
 	refusals   int
@@ -157,6 +164,14 @@ func New(o Options) (*Server, error) {
 		s.sockets.addInherited(in)
 	}
 	s.udpPorts.Store(&map[uint16]bool{})
+	s.watch = newStartWatch(s)
+	if s.jobs.event, err = descriptor.NewEvent(); err != nil {
+		return nil, err
+	}
+	s.jobs.event = descriptor.Raise(s.jobs.event)
+	if err := poll.Add(s.jobs.event, &s.jobs, unix.EPOLLIN|unix.EPOLLET); err != nil {
+		return nil, fmt.Errorf("epoll_ctl: %w", err)
+	}
 	return s, nil
 }
 
@@ -185,8 +200,9 @@ func (s *Server) Start(services []*config.Service, problems []config.Problem) (r
 	return append(reported, s.closeUnused()...), nil
 }
 
-// spareThreads are for the reaper, the log, signals and reloads.
-const spareThreads = 4
+// spareThreads are for the reaper, the logs, signals, the service manager and
+// reloads.
+const spareThreads = 6
 
 // startThreads makes the runtime start the threads that will be needed, and
 // keep them. Later may be too late: Go ends the process when the host refuses
@@ -197,7 +213,7 @@ func startThreads() {
 	// back from a fork is to run at once.
 	runtime.GOMAXPROCS(workers + 2)
 	var running, free sync.WaitGroup
-	n := workers + spareThreads
+	n := 2*workers + spareThreads // each worker can be replaced once (watch.go)
 	running.Add(n)
 	free.Add(1)
 	for range n {
@@ -216,14 +232,15 @@ func startThreads() {
 // and one reaper.
 func (s *Server) Run(ctx context.Context) {
 	go s.children.Reap(s.childExited)
-	var done sync.WaitGroup
+	stopWatch := make(chan struct{})
+	go s.watch.run(stopWatch)
 	for range runtime.NumCPU() {
-		w := &worker{server: s}
-		done.Go(w.run)
+		s.watch.startWorker(nil)
 	}
 	<-ctx.Done()
+	close(stopWatch)
 	s.poll.Close()
-	done.Wait()
+	s.watch.ended.Wait()
 }
 
 // Stop closes every listening socket and removes the files of Unix sockets.
@@ -240,7 +257,7 @@ func (s *Server) Stop() (children int) {
 
 func (s *Server) stopLocked() {
 	s.stopped = true
-	s.retry.stop()
+	s.bindRetry.stop()
 }
 
 // Quiesce stops accepting. It waits until the clients that are looked up or
@@ -275,7 +292,7 @@ func (s *Server) HandOver() (state handover.State) {
 			return
 		}
 		c := handover.Child{PID: pid, Client: t.from, Start: now.Add(t.start - s.now())}
-		if t.svc != nil { // else it is of no service, and is only to be reaped
+		if !t.auxiliary { // else it is only to be reaped
 			c.Service = t.svc.def.Key
 		}
 		state.Children = append(state.Children, c)
@@ -320,8 +337,11 @@ type activeService struct {
 	gate      admit.Gate
 	listeners []*listener
 	saturated bool        // as many instances run as may: its listeners are in stateFull
+	holds     int         // starts that hang or are tried again: its listeners are in statePaused
 	suspended *time.Timer // resumes it; nil: it is not suspended
 	onResume  string      // the log line for that, with %s for the name
+
+	slowStarts atomic.Int32 // so many starts are forked, because one hung
 }
 
 // release frees the slot of a client that has been served.

@@ -69,11 +69,13 @@ func (s *Server) handOffSocket(sc *scratch, t ticket) {
 // lookUpSender looks up the sender of the first datagram. The socket is not
 // polled meanwhile.
 func (s *Server) lookUpSender(c client, t ticket, d decision) {
-	sc := new(scratch)
-	if d = s.resolve(sc, &c, d); d.actions != nil {
-		s.runActions(sc, &c, &d)
-	}
-	s.finishHandOff(sc, &c, t, d)
+	d = s.resolve(new(scratch), &c, d)
+	s.addJob(func(sc *scratch) {
+		if d.actions != nil {
+			s.runActions(sc, &c, &d)
+		}
+		s.finishHandOff(sc, &c, t, d)
+	})
 }
 
 // finishHandOff starts the program, or discards the datagram of a sender that
@@ -95,20 +97,7 @@ func (s *Server) finishHandOff(sc *scratch, c *client, t ticket, d decision) {
 		s.discardRefused(sc, c, t, d)
 		return
 	}
-	start := task{svc: c.svc, def: c.def, from: c.from, handedOff: t.l, handOff: t.handOff, start: s.now()}
-	sc.spawn.Reset()
-	err := s.startOnSocket(sc, c, start)
-	s.mu.Lock()
-	s.endUseLocked(t.l)
-	if err == nil {
-		t.l.failures = 0
-	} else {
-		s.handOffFailedLocked(t)
-	}
-	s.mu.Unlock()
-	if err != nil {
-		s.logFail(sc, c, err.Error(), "")
-	}
+	s.startOnSocket(sc, c, task{svc: c.svc, def: c.def, from: c.from, handedOff: t.l, handOff: t.handOff, start: s.now()})
 }
 
 // ruleNotLookedUp is why a datagram is refused that nobody can wait with.
@@ -116,24 +105,42 @@ const ruleNotLookedUp = "name_not_looked_up"
 
 // startOnSocket starts a program on a copy of the socket with a low number,
 // which makes the fork cheaper (package spawn).
-func (s *Server) startOnSocket(sc *scratch, c *client, t task) error {
+func (s *Server) startOnSocket(sc *scratch, c *client, t task) {
 	low, err := unix.FcntlInt(uintptr(c.fd), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
-		return err
+		s.handOffFailed(c, &t, err)
+		s.logFail(sc, c, err.Error(), "")
+		return
 	}
-	defer unix.Close(low)
-	return s.startProgram(sc, c.def, low, c.def.Image, t)
+	c.fd = low
+	sc.spawn.Reset()
+	s.start(sc, c, c.def.Image, t)
 }
 
-// handOffFailedLocked reclaims a socket whose program could not be started.
-// What it was to be started for is still queued, so the listener is paused,
-// for longer each time.
-func (s *Server) handOffFailedLocked(t ticket) {
-	l := t.l
-	s.releaseLocked(t.svc, netip.AddrPort{})
-	l.failures++
+// endHandOff ends the use of a socket whose program runs.
+func (s *Server) endHandOff(t *task) {
+	s.mu.Lock()
+	s.endUseLocked(t.handedOff)
+	t.handedOff.failures = 0
+	s.mu.Unlock()
+}
+
+// handOffFailed reclaims a socket whose program could not be started. What it
+// was to be started for is still queued, so the listener is paused: for longer
+// each time, but where the host was short of something.
+func (s *Server) handOffFailed(c *client, t *task, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := t.handedOff
+	s.endUseLocked(l)
+	s.releaseLocked(c.svc, netip.AddrPort{})
+	pause := retryPause
+	if _, retry := temporary(err); !retry {
+		l.failures++
+		pause = min(time.Duration(l.failures), 10) * time.Second
+	}
 	s.reclaimLocked(l, t.handOff)
-	s.pauseLocked(l, min(time.Duration(l.failures), 10)*time.Second)
+	s.pauseLocked(l, pause)
 }
 
 // reclaimLocked takes a socket back whose program has ended, or was not

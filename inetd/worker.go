@@ -1,9 +1,13 @@
 package inetd
 
 import (
+	"sync"
+	"sync/atomic"
+
 	"golang.org/x/sys/unix"
 
 	"goinetd/inetd/builtin"
+	"goinetd/inetd/descriptor"
 	"goinetd/inetd/hosts"
 	"goinetd/inetd/spawn"
 )
@@ -15,19 +19,26 @@ type handler interface {
 	ready(w *worker)
 }
 
-// A worker waits for events and deals with them. There are as many as cores.
-// It owns the buffers that this takes, so that a connection allocates none.
+// A worker waits for events and deals with them. There are as many as cores,
+// and one more for each that waits in a start that hangs (watch.go). It owns
+// the buffers that this takes, so that a connection allocates none.
 type worker struct {
 	server *Server
 	scratch
 	datagrams builtin.Datagrams
 	peer      unix.RawSockaddrAny
+
+	events   [eventBatch]unix.EpollEvent
+	taken    int32        // of events
+	next     atomic.Int32 // the first of them that nobody deals with
+	replaced atomic.Bool  // another worker has its place
 }
 
 // A scratch has the buffers for one client at a time: a worker's, or those of
 // the goroutine that looks a client up.
 type scratch struct {
 	spawn   spawn.Scratch
+	start   underWay
 	line    []byte        // a log line
 	request hosts.Request // to hosts.allow
 	buf     []byte        // of builtin streams; nil until it is needed
@@ -48,17 +59,61 @@ func (sc *scratch) buffer() []byte {
 const eventBatch = 4
 
 func (w *worker) run() {
-	poll := w.server.poll
-	events := make([]unix.EpollEvent, eventBatch)
-	for {
-		n, ok := poll.Wait(events)
+	for !w.replaced.Load() {
+		n, ok := w.server.poll.Wait(w.events[:])
 		if !ok {
 			return
 		}
-		for i := range events[:n] {
-			if h, ok := poll.Owner(&events[i]); ok {
-				h.ready(w)
-			}
+		w.taken = int32(n)
+		w.next.Store(0)
+		w.handleEvents(w)
+	}
+}
+
+// handleEvents deals with the events that a worker has taken: this one, or
+// one that cannot go on.
+func (w *worker) handleEvents(of *worker) {
+	for {
+		i := of.next.Add(1) - 1
+		if i >= of.taken {
+			return
 		}
+		if h, ok := w.server.poll.Owner(&of.events[i]); ok {
+			h.ready(w)
+		}
+	}
+}
+
+// A jobQueue has what other goroutines want done by a worker. Whatever starts
+// a program is: a start may hang, and the workers are watched.
+type jobQueue struct {
+	event int // an eventfd in the epoll set
+
+	mu   sync.Mutex
+	jobs []func(*scratch)
+}
+
+// addJob has a function called by a worker, soon.
+func (s *Server) addJob(job func(*scratch)) {
+	s.jobs.mu.Lock()
+	s.jobs.jobs = append(s.jobs.jobs, job)
+	s.jobs.mu.Unlock()
+	descriptor.Signal(s.jobs.event)
+}
+
+// ready does one job. Another worker does the next.
+func (q *jobQueue) ready(w *worker) {
+	q.mu.Lock()
+	var job func(*scratch)
+	if len(q.jobs) > 0 {
+		job, q.jobs = q.jobs[0], q.jobs[1:]
+	}
+	more := len(q.jobs) > 0
+	q.mu.Unlock()
+	if more {
+		descriptor.Signal(q.event)
+	}
+	if job != nil {
+		job(&w.scratch)
 	}
 }

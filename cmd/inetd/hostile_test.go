@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -117,13 +118,20 @@ func TestUnixSocketReplaced(t *testing.T) {
 	}
 }
 
-// A program whose exec hangs, as on a file system that does not answer, hangs
-// alone: other clients are served, and the daemon reloads and ends.
+// Programs whose exec hangs, as on a file system that does not answer, hang
+// alone, however many there are: other clients are served by programs,
+// builtins and redirects, and the daemon reloads and ends.
 func TestExecHangs(t *testing.T) {
+	for _, clients := range []int{1, 8} {
+		t.Run(fmt.Sprint(clients), func(t *testing.T) { testExecHangs(t, clients) })
+	}
+}
+
+func testExecHangs(t *testing.T, clients int) {
 	t.Parallel()
 	need(t, "root")
 	if portable {
-		t.Skip("syscall.ForkExec does not tell the runtime that it sleeps")
+		t.Skip("syscall.ForkExec does not say which child it waits for")
 	}
 	dir := folder(t)
 	true_, err := os.ReadFile("/bin/true")
@@ -140,20 +148,101 @@ func TestExecHangs(t *testing.T) {
 	if err := unix.FanotifyMark(group, unix.FAN_MARK_ADD, unix.FAN_OPEN_EXEC_PERM, unix.AT_FDCWD, stuck); err != nil {
 		lacking(t, fmt.Sprintf("a kernel with fanotify's permission events (%v)", err))
 	}
-	p, q := port(t), port(t)
-	conf := fmt.Sprintf("%s stream tcp nowait nobody %s stuck\n%s stream tcp nowait nobody /bin/echo echo fine\n", at(p), stuck, at(q))
-	d := setup{conf: conf}.start(t)
-	dial(t, p)
-	if _, err := watch.Read(make([]byte, unix.FAN_EVENT_METADATA_LEN)); err != nil { // the exec has come so far, and waits
+	p, q, echo, forward, hidden := port(t), port(t), port(t), port(t), port(t)
+	conf := fmt.Sprintf(`
+[service.stuck]
+listen = "tcp:%s"
+user = "nobody"
+server = "%s"
+[service.hidden]
+listen = "tcp:%s"
+user = "nobody"
+server = "%s"
+[service.fine]
+listen = "tcp:%s"
+user = "nobody"
+server = "/bin/echo"
+server_args = ["fine"]
+[service.echo]
+type = "INTERNAL"
+listen = "tcp:%s"
+[service.forward]
+listen = "tcp:%s"
+user = "nobody"
+redirect = "%s"
+`, at(p), stuck, at(hidden), stuck, at(q), at(echo), at(forward), at(echo))
+	d := setup{conf: conf, flags: []string{"-l", "-f", "toml"}}.start(t)
+	for i := range clients {
+		dial(t, []int{p, hidden}[i%2])
+	}
+	if _, err := watch.Read(make([]byte, unix.FAN_EVENT_METADATA_LEN)); err != nil { // an exec has come so far, and waits
 		t.Fatal(err)
 	}
+	d.find(`has not executed its program after`, 1)
 	for range 3 {
 		d.reload(conf) // collects garbage
-		if got := request(t, q, ""); got != "fine\n" {
-			t.Errorf("got %q", got)
+		for _, c := range []struct {
+			port       int
+			send, want string
+		}{{q, "", "fine\n"}, {echo, "e", "e"}, {forward, "f", "f"}} {
+			if got := request(t, c.port, c.send); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
 		}
 	}
 	d.signal(syscall.SIGTERM)
 	d.find(`stopped listening`, 1)
 	watch.Close() // a thread in a vfork is not to be killed before its child goes on
+}
+
+// A program that cannot be executed in time is refused, and its service goes
+// on: here its owner holds a lease on its file (fcntl(2)), so that the exec
+// waits for lease-break-time.
+func TestStartTimeout(t *testing.T) {
+	t.Parallel()
+	need(t, "root")
+	if portable {
+		t.Skip("syscall.ForkExec does not say which child it waits for")
+	}
+	program, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(write(t, folder(t)+"/leased", string(program), 0o755), os.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	signal.Ignore(unix.SIGIO) // asks for the lease back
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		lacking(t, fmt.Sprintf("a file system with leases (%v)", err))
+	}
+	p, q := port(t), port(t)
+	conf := fmt.Sprintf(`
+[service.leased]
+listen = "tcp:%s"
+user = "nobody"
+server = "%s"
+start_timeout = "300ms"
+[service.fine]
+listen = "tcp:%s"
+user = "nobody"
+server = "/bin/echo"
+server_args = ["fine"]
+`, at(p), file.Name(), at(q))
+	d := setup{conf: conf, flags: []string{"-l", "-f", "toml"}}.start(t)
+	for range 3 { // the first by vfork, the others by fork
+		if got := request(t, p, ""); got != "" {
+			t.Errorf("got %q", got)
+		}
+		if got := request(t, q, ""); got != "fine\n" {
+			t.Errorf("got %q", got)
+		}
+	}
+	d.find(`FAIL: leased start_timeout from=127.0.0.1`, 3)
+	file.Close() // the lease is given up
+	for range 20 {
+		request(t, p, "")
+	}
+	d.find(`EXIT: leased status=0`, 20)
 }

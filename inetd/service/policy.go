@@ -26,6 +26,7 @@ type Policy struct {
 
 	Redirect                    string // "host:port"
 	IdleTimeout, SessionTimeout time.Duration
+	StartTimeout                time.Duration // 0: the server's
 }
 
 // Reasons for which a Policy refuses, in xinetd's words for the log.
@@ -73,7 +74,7 @@ func (p Policy) isZero() bool {
 		return false
 	}
 	return p.MaxLoad == 0 && p.Libwrap == "" && !p.IDOnly && !p.NoRetry && !p.Sensor && p.DenyTime == 0 &&
-		p.Banner+p.BannerSuccess+p.BannerFail+p.Redirect == "" && p.IdleTimeout == 0 && p.SessionTimeout == 0
+		p.Banner+p.BannerSuccess+p.BannerFail+p.Redirect == "" && p.IdleTimeout == 0 && p.SessionTimeout == 0 && p.StartTimeout == 0
 }
 
 // policy returns the policy of a service, nil for none.
@@ -82,7 +83,7 @@ func (b *Builder) policy(conf *config.Service) *Policy {
 		Times: conf.AccessTimes, MaxLoad: conf.MaxLoad, Libwrap: conf.Libwrap, IDOnly: conf.IDOnly, NoRetry: conf.NoRetry,
 		Sensor: conf.Sensor, DenyTime: conf.DenyTime,
 		Banner: conf.Banner, BannerSuccess: conf.BannerSuccess, BannerFail: conf.BannerFail,
-		Redirect: conf.Redirect, IdleTimeout: conf.IdleTimeout, SessionTimeout: conf.SessionTimeout,
+		Redirect: conf.Redirect, IdleTimeout: conf.IdleTimeout, SessionTimeout: conf.SessionTimeout, StartTimeout: conf.StartTimeout,
 	}
 	ipv4only := len(conf.Listen) > 0
 	for _, l := range conf.Listen {

@@ -273,6 +273,9 @@ func siginfoPID(info *unix.Siginfo) int {
 	return int(*(*int32)(unsafe.Add(unsafe.Pointer(info), at)))
 }
 
+// Collect reaps a child that was killed before it executed its program.
+func (p Process) Collect() { p.wait() }
+
 // wait reaps a child that is about to end: one that never executed its
 // program, or a short one of our own.
 func (p Process) wait() (status unix.WaitStatus) {

@@ -23,7 +23,16 @@ func TestOldKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(mine)
-	out, _, err := run(t, &Attr{}, "/bin/sh", "sh", "-c", "ls /proc/self/fd; cat /proc/self/status")
+	for _, start := range []starter{byStart, byFork} {
+		testCleanChild(t, start)
+	}
+}
+
+// testCleanChild tests that a program has its three descriptors and no other,
+// and default signals.
+func testCleanChild(t *testing.T, start starter) {
+	t.Helper()
+	out, _, err := runBy(start, t, &Attr{}, "/bin/sh", "sh", "-c", "ls /proc/self/fd; cat /proc/self/status")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,6 +52,33 @@ func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 	return Process{}, e
 }
 
+// Signal does nothing: syscall.ForkExec does not say which child it waits for.
+func (s *Scratch) Signal(unix.Signal) {}
+
+// Child returns 0: see Signal.
+func (s *Scratch) Child() int { return 0 }
+
+// A Forked is what Fork returns where it does not wait.
+type Forked struct {
+	Process
+	Report int
+}
+
+// Fork is Start here: syscall.ForkExec waits for the exec.
+func (im *Image) Fork(fd int, s *Scratch) (*Forked, error) {
+	p, err := im.Start(fd, s)
+	return &Forked{Process: p, Report: -1}, err
+}
+
+// Result returns at once.
+func (f *Forked) Result() (err error, done bool) { return nil, true }
+
+// Close does nothing: there is no Report.
+func (f *Forked) Close() {}
+
+// Kill kills the child.
+func (f *Forked) Kill() { unix.Kill(f.PID, unix.SIGKILL) }
+
 // NofileAtStart is for the other way: ForkExec puts back the limit of open
 // files that Go raised.
 func NofileAtStart() []Rlimit { return nil }

@@ -14,8 +14,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// run starts a program in a world and gives what it writes and how it ends.
+// A starter is one of the ways to start a program, which returns when the
+// exec is over.
+type starter func(im *Image, fd int) (Process, error)
+
+func byStart(im *Image, fd int) (Process, error) { return im.Start(fd, new(Scratch)) }
+
+func byFork(im *Image, fd int) (Process, error) {
+	f, err := im.Fork(fd, new(Scratch))
+	if err != nil || f.Report < 0 {
+		return f.Process, err
+	}
+	defer f.Close()
+	for {
+		unix.Poll([]unix.PollFd{{Fd: int32(f.Report), Events: unix.POLLIN}}, -1)
+		if err, done := f.Result(); done {
+			return f.Process, err
+		}
+	}
+}
+
+// run starts a program and returns what it writes and how it ends.
 func run(t *testing.T, w *Attr, path string, args ...string) (string, unix.WaitStatus, error) {
+	t.Helper()
+	return runBy(byStart, t, w, path, args...)
+}
+
+func runBy(start starter, t *testing.T, w *Attr, path string, args ...string) (string, unix.WaitStatus, error) {
 	t.Helper()
 	im, err := w.Prepare(path, args)
 	if err != nil {
@@ -27,7 +52,7 @@ func run(t *testing.T, w *Attr, path string, args ...string) (string, unix.WaitS
 	}
 	ourEnd := os.NewFile(uintptr(pair[0]), "ours")
 	defer ourEnd.Close()
-	p, err := im.Start(pair[1], new(Scratch))
+	p, err := start(im, pair[1])
 	unix.Close(pair[1])
 	if err != nil {
 		return "", 0, err
@@ -54,11 +79,16 @@ func TestStepErrors(t *testing.T) {
 		{Attr{}, text, "exec " + text + ": exec format error", syscall.ENOEXEC},
 		{Attr{Dir: "/nonexistent"}, "/bin/true", "", syscall.ENOENT},
 	} {
-		_, _, err := run(t, &c.attrs, c.path, "x")
-		var e *StepError
-		if !errors.As(err, &e) || e.Errno != c.errno || !strings.HasPrefix(err.Error(), c.want) || e.Temporary() {
-			t.Errorf("%s: %v, want %s (%v)", c.path, err, c.want, c.errno)
+		for _, start := range []starter{byStart, byFork} {
+			_, _, err := runBy(start, t, &c.attrs, c.path, "x")
+			var e *StepError
+			if !errors.As(err, &e) || e.Errno != c.errno || !strings.HasPrefix(err.Error(), c.want) || e.Temporary() {
+				t.Errorf("%s: %v, want %s (%v)", c.path, err, c.want, c.errno)
+			}
 		}
+	}
+	if out, status, err := runBy(byFork, t, &Attr{}, "/bin/echo", "echo", "forked"); out != "forked\n" || status != 0 || err != nil {
+		t.Errorf("%q, %v, %v", out, status, err)
 	}
 	if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
 		t.Errorf("a child is left: %d, %v", pid, err)

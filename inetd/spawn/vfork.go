@@ -22,7 +22,13 @@ package spawn
 // blocks (runtime keeps both for those who link to them by name): else the
 // next garbage collection would stop the whole daemon for that one program.
 // Between them the parent runs nothing that could be preempted or grow its
-// stack.
+// stack. The kernel writes the child's pid and pidfd before the child runs
+// (CLONE_PARENT_SETTID, CLONE_PIDFD), so that another thread can signal a
+// child that does not get to its exec: Scratch.Signal.
+//
+// Fork is the slow way, for programs whose exec has been seen to hang: the
+// child gets copies of memory and descriptors, and the parent does not wait.
+// A pipe that the exec closes brings the error.
 //
 // Where the kernel is older (before 5.9) or a seccomp filter keeps clone3
 // from us, runtime_BeforeFork and its companions, which package syscall says
@@ -38,12 +44,19 @@ package spawn
 // (package socket sees to that).
 
 import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"goinetd/inetd/descriptor"
 	"goinetd/inetd/spawn/nofile"
 )
 
@@ -83,7 +96,13 @@ type cloneArgs struct {
 
 const cloneClearSighand = 1 << 32 // Linux 5.5
 
-const modernFlags = unix.CLONE_VM | unix.CLONE_VFORK | unix.CLONE_FILES | unix.CLONE_PIDFD | cloneClearSighand
+// The flags of the two ways to start.
+const (
+	vforkFlags = unix.CLONE_VM | unix.CLONE_VFORK
+	forkFlags  = 0
+
+	modernFlags = unix.CLONE_PIDFD | unix.CLONE_PARENT_SETTID | cloneClearSighand
+)
 
 // legacyClone is set once clone3 or close_range turned out to be missing, or
 // to be blocked by a seccomp filter.
@@ -99,12 +118,23 @@ type vforkCall struct {
 	envv    **byte
 	steps   []step
 	fd      uintptr
-	legacy  bool // plain clone, which keeps handlers and copies the table
+	flags   uint64
+	legacy  bool // plain clone, which keeps handlers
+	shared  bool // the child begins in our descriptor table
+	report  int  // where a child that has its own memory writes its failure; 0: nowhere
 	args    cloneArgs
-	pidfd   int32   // of the child
 	envRoom []*byte // for envv
 
-	failed int // the child's: the step that failed
+	// Of the child, written by the kernel. Other threads may read them.
+	pid   int32 // 0: none yet
+	pidfd int32 // -1: none
+
+	failure
+}
+
+// A failure is the child's: the step that failed, and why.
+type failure struct {
+	failed int
 	errno  uintptr
 }
 
@@ -121,19 +151,15 @@ const (
 
 var stepNames = [stepAttr]string{"fork", "close_range", "sigprocmask", "dup", "exec"}
 
-// Start runs the program with fd as its descriptors 0, 1 and 2. The error is
-// a *StepError. fd stays open in the caller.
+// Start runs the program with fd as its descriptors 0, 1 and 2. It returns
+// when the program has been executed; the error is a *StepError. fd stays open
+// in the caller.
 func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 	l := &s.vfork
-	l.path, l.argv, l.steps, l.fd = im.path, &im.argv[0], im.attr.steps, uintptr(fd)
-	l.envv = s.environment(im.attr.Env.envv)
+	im.prepareCall(l, fd, s)
 	for {
-		l.legacy, l.failed, l.errno, l.pidfd = legacyClone.Load(), stepFork, 0, -1
-		fork := forkExec
-		if l.legacy {
-			fork = forkExecOld
-		}
-		pid, errno := fork(l)
+		l.flags, l.report = vforkFlags, 0
+		pid, errno := l.clone()
 		switch {
 		case errno != 0:
 			l.failed, l.errno = stepFork, errno
@@ -146,9 +172,124 @@ func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 			legacyClone.Store(true)
 			continue
 		}
-		return Process{}, im.stepError(l)
+		return Process{}, im.stepError(l.failure)
 	}
 }
+
+// prepareCall sets what a child reads.
+func (im *Image) prepareCall(l *vforkCall, fd int, s *Scratch) {
+	l.path, l.argv, l.steps, l.fd = im.path, &im.argv[0], im.attr.steps, uintptr(fd)
+	l.envv = s.environment(im.attr.Env.envv)
+}
+
+// clone begins a child that executes the program.
+func (l *vforkCall) clone() (pid, errno uintptr) {
+	l.legacy, l.failure = legacyClone.Load(), failure{}
+	l.shared = !l.legacy && l.flags == vforkFlags
+	atomic.StoreInt32(&l.pid, 0)
+	atomic.StoreInt32(&l.pidfd, -1)
+	switch {
+	case l.legacy:
+		return cloneOld(l)
+	case l.flags == vforkFlags:
+		return vforkExec(l)
+	}
+	return forkExec(l)
+}
+
+// Signal sends a signal to the child of a start that is under way in another
+// thread, which must be kept from ending meanwhile.
+func (s *Scratch) Signal(sig unix.Signal) {
+	if fd := atomic.LoadInt32(&s.vfork.pidfd); fd >= 0 {
+		unix.PidfdSendSignal(int(fd), sig, nil, 0)
+	} else if pid := atomic.LoadInt32(&s.vfork.pid); pid > 0 {
+		unix.Kill(int(pid), sig)
+	}
+}
+
+// Child returns the pid of the child of a start that is under way in another
+// thread; 0: there is none yet.
+func (s *Scratch) Child() int { return int(atomic.LoadInt32(&s.vfork.pid)) }
+
+// A Forked is a child that may not have executed its program yet.
+type Forked struct {
+	Process
+	Report int // readable once it has executed the program, or failed
+	image  *Image
+}
+
+// forking is held while there is a pipe whose writing end another child could
+// inherit: it would keep it open while its own exec hangs.
+var forking sync.Mutex
+
+// Fork begins to run the program as Start does, but does not wait for the
+// exec. It costs a copy of our page tables. The caller waits until Report is
+// readable and calls Result.
+func (im *Image) Fork(fd int, s *Scratch) (*Forked, error) {
+	l := &s.vfork
+	im.prepareCall(l, fd, s)
+	forking.Lock()
+	defer forking.Unlock()
+	for {
+		var ends [2]int
+		if err := unix.Pipe2(ends[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+			return nil, &StepError{Step: "pipe", Errno: err.(syscall.Errno)}
+		}
+		l.flags, l.report = forkFlags, ends[1]
+		pid, errno := l.clone()
+		unix.Close(ends[1])
+		if errno == 0 {
+			return &Forked{Process{int(pid), int(l.pidfd)}, descriptor.Raise(ends[0]), im}, nil
+		}
+		unix.Close(ends[0])
+		l.failure = failure{stepFork, errno}
+		if l.legacy || !l.missing() {
+			return nil, im.stepError(l.failure)
+		}
+		legacyClone.Store(true)
+	}
+}
+
+// Result returns how the start ended. It reports false while the program has
+// been neither executed nor given up.
+func (f *Forked) Result() (err error, done bool) {
+	var failed failure
+	b := unsafe.Slice((*byte)(unsafe.Pointer(&failed)), unsafe.Sizeof(failed))
+	n, err := unix.Read(f.Report, b)
+	if err == unix.EAGAIN || err == unix.EINTR {
+		if !f.executed() {
+			return nil, false
+		}
+		n = 0
+	}
+	if n == len(b) {
+		f.wait()
+		return f.image.stepError(failed), true
+	}
+	return nil, true
+}
+
+// executed reports whether the child is known to have executed a program: its
+// flag PF_FORKNOEXEC (proc(5), stat) is gone.
+func (f *Forked) executed() bool {
+	const forkNoExec = 0x40
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", f.PID))
+	if err != nil {
+		return false
+	}
+	words := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+	if len(words) < 7 {
+		return false
+	}
+	flags, err := strconv.ParseUint(words[6], 10, 64)
+	return err == nil && flags&forkNoExec == 0
+}
+
+// Close closes Report.
+func (f *Forked) Close() { unix.Close(f.Report) }
+
+// Kill kills the child. Result says so when it has ended: as an exec would.
+func (f *Forked) Kill() { unix.Kill(f.PID, unix.SIGKILL) }
 
 // environment returns an envp of the image's variables and the connection's.
 func (s *Scratch) environment(base []*byte) **byte {
@@ -170,20 +311,20 @@ func (l *vforkCall) missing() bool {
 	return false
 }
 
-func (im *Image) stepError(l *vforkCall) error {
-	e := &StepError{Errno: syscall.Errno(l.errno)}
+func (im *Image) stepError(f failure) error {
+	e := &StepError{Errno: syscall.Errno(f.errno)}
 	switch {
-	case l.failed >= stepAttr:
-		e.Step = im.attr.steps[l.failed-stepAttr].name
-	case l.failed == stepExec:
+	case f.failed >= stepAttr:
+		e.Step = im.attr.steps[f.failed-stepAttr].name
+	case f.failed == stepExec:
 		e.Step = "exec " + im.Path()
 	default:
-		e.Step = stepNames[l.failed]
+		e.Step = stepNames[f.failed]
 	}
 	return e
 }
 
-// forkExec clones and, in the child, goes to child, which does not return.
+// vforkExec clones and, in the child, goes to child, which does not return.
 // The parent reads nothing after the call that the child could have changed
 // on the shared stack but what vfork itself returned.
 //
@@ -191,8 +332,8 @@ func (im *Image) stepError(l *vforkCall) error {
 //go:nosplit
 //go:noinline
 //go:nocheckptr
-func forkExec(l *vforkCall) (pid, errno uintptr) {
-	l.args = cloneArgs{flags: modernFlags, exitSignal: uint64(unix.SIGCHLD), pidfd: uint64(uintptr(unsafe.Pointer(&l.pidfd)))}
+func vforkExec(l *vforkCall) (pid, errno uintptr) {
+	l.setArgs(vforkFlags | unix.CLONE_FILES)
 	entersyscall()
 	pid, errno = vfork(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&l.args)), unsafe.Sizeof(l.args))
 	if errno != 0 || pid != 0 {
@@ -203,19 +344,44 @@ func forkExec(l *vforkCall) (pid, errno uintptr) {
 	return 0, 0 // not reached
 }
 
-// forkExecOld is forkExec for kernels without clone3.
+// forkExec is vforkExec for a child with memory of its own.
+//
+//go:norace
+//go:nosplit
+//go:noinline
+//go:nocheckptr
+func forkExec(l *vforkCall) (pid, errno uintptr) {
+	l.setArgs(forkFlags)
+	pid, errno = vfork(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&l.args)), unsafe.Sizeof(l.args))
+	if errno != 0 || pid != 0 {
+		return pid, errno
+	}
+	child(l)
+	return 0, 0 // not reached
+}
+
+//go:norace
+//go:nosplit
+func (l *vforkCall) setArgs(flags uint64) {
+	l.args = cloneArgs{flags: modernFlags | flags, exitSignal: uint64(unix.SIGCHLD),
+		pidfd: uint64(uintptr(unsafe.Pointer(&l.pidfd))), parentTID: uint64(uintptr(unsafe.Pointer(&l.pid)))}
+}
+
+// cloneOld is both for kernels without clone3. The child's table is a copy.
 //
 //go:norace
 //go:noinline
 //go:nocheckptr
-func forkExecOld(l *vforkCall) (pid, errno uintptr) {
+func cloneOld(l *vforkCall) (pid, errno uintptr) {
 	beforeFork()
-	pid, errno = vfork(unix.SYS_CLONE, unix.CLONE_VM|unix.CLONE_VFORK|uintptr(unix.SIGCHLD), 0)
+	pid, errno = vfork(unix.SYS_CLONE, uintptr(l.flags)|uintptr(unix.SIGCHLD), 0)
 	if errno != 0 || pid != 0 {
 		afterFork()
 		return pid, errno
 	}
 	afterForkInChild()
+	own, _, _ := syscall.RawSyscall(unix.SYS_GETPID, 0, 0, 0)
+	l.pid = int32(own) // the kernel would write it to a third argument
 	child(l)
 	return 0, 0 // not reached
 }
@@ -228,7 +394,7 @@ func forkExecOld(l *vforkCall) (pid, errno uintptr) {
 //go:nocheckptr
 func child(l *vforkCall) {
 	var e syscall.Errno
-	if !l.legacy {
+	if l.shared {
 		l.failed = stepUnshare
 		if _, _, e = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, l.fd+1, 1<<32-1, unix.CLOSE_RANGE_UNSHARE); e != 0 {
 			goto fail
@@ -255,6 +421,9 @@ func child(l *vforkCall) {
 	_, _, e = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(l.path)), uintptr(unsafe.Pointer(l.argv)), uintptr(unsafe.Pointer(l.envv)))
 fail:
 	l.errno = uintptr(e)
+	if l.report != 0 {
+		syscall.RawSyscall(unix.SYS_WRITE, uintptr(l.report), uintptr(unsafe.Pointer(&l.failure)), unsafe.Sizeof(l.failure))
+	}
 	for {
 		syscall.RawSyscall(unix.SYS_EXIT_GROUP, 127, 0, 0)
 	}
