@@ -106,7 +106,7 @@ func accept4(fd int, peer *unix.RawSockaddrAny) (int, unix.Errno) {
 // is cancelled.
 func (s *Server) endAcceptLocked(t ticket, errno unix.Errno) {
 	l := t.l
-	if l.state == stateListening && !isShortage(errno) {
+	if l.state == stateListening && !staysReady(errno) {
 		s.pollLocked(l)
 	}
 	s.endUseLocked(l)
@@ -114,26 +114,30 @@ func (s *Server) endAcceptLocked(t ticket, errno unix.Errno) {
 	case errno == 0:
 		l.reported = false
 		return
-	case isShortage(errno):
-		// The client stays in the queue, so the listener stays ready:
-		// polling it now would be a busy loop.
+	case staysReady(errno):
 		if !l.reported {
 			l.reported = true
 			s.log.Printf(syslog.Err, "%s: accept: %v; clients wait, retrying every second", t.def.Name, errno)
 		}
 		s.pauseLocked(l, pauseTime)
-	case errno == unix.EAGAIN || errno == unix.ECONNABORTED: // the client has disconnected
-	default:
-		// accept(2): a network error that was pending on the new connection.
+	case errno != unix.EAGAIN && errno != unix.ECONNABORTED: // these: the client has disconnected
 		s.debugf("%s: accept: %v", t.def.Name, errno)
 	}
 	t.svc.gate.Cancel()
 	s.unsaturateLocked(t.svc)
 }
 
-// isShortage reports whether an error is the host's and not the client's.
-func isShortage(errno unix.Errno) bool {
-	return errno == unix.EMFILE || errno == unix.ENFILE || errno == unix.ENOBUFS || errno == unix.ENOMEM
+// staysReady reports whether an error of accept(2) leaves the client in the
+// queue, because the host is short of something or forbids it. The listener
+// stays ready then: polling it at once would be a busy loop. The others are
+// network errors that were pending on the new connection.
+func staysReady(errno unix.Errno) bool {
+	switch errno {
+	case 0, unix.EAGAIN, unix.ECONNABORTED, unix.ENETDOWN, unix.EPROTO, unix.ENOPROTOOPT, unix.EHOSTDOWN, unix.ENONET, unix.EHOSTUNREACH,
+		unix.EOPNOTSUPP, unix.ENETUNREACH:
+		return false
+	}
+	return true
 }
 
 // check decides about a client by its service's policy and hosts_access(5).
@@ -160,6 +164,9 @@ func (s *Server) admitLocked(c *client, d *decision, source netip.Addr) {
 			d.admitted = true
 			s.running++
 			s.statusChangedLocked()
+			if c.svc.busy {
+				s.unsaturateLocked(c.svc)
+			}
 			return
 		}
 	}
@@ -217,11 +224,14 @@ func (s *Server) dispatch(sc *scratch, c *client, d decision) {
 // program, which is the service's but for hosts_options(5), or without one.
 func (s *Server) serve(sc *scratch, c *client, image *spawn.Image) {
 	var text []byte
+	plus := ""
 	if c.def.MuxPlus {
-		text = append(text, builtin.Accepted...)
+		plus = builtin.Accepted
 	}
 	if p := c.def.Policy; p != nil {
-		text = s.appendBanner(s.appendBanner(text, p.Banner), p.BannerSuccess)
+		text = s.bannerText(plus, p.Banner, p.BannerSuccess)
+	} else if plus != "" {
+		text = []byte(plus)
 	}
 	if len(text) > 0 {
 		waiting := *c // a copy, lest every client be allocated
@@ -234,7 +244,7 @@ func (s *Server) serve(sc *scratch, c *client, image *spawn.Image) {
 func (s *Server) serveAfterBanner(sc *scratch, c *client, image *spawn.Image) {
 	switch {
 	case c.def.Redirects():
-		s.startRedirect(c)
+		s.startRedirect(sc, c)
 	case image == nil:
 		s.serveBuiltin(sc, c)
 	default:
@@ -258,43 +268,15 @@ func (s *Server) reject(sc *scratch, c *client, d decision) {
 
 // closeRejected sends the banner for refused clients and ends the connection.
 func (s *Server) closeRejected(sc *scratch, c *client) {
-	var text []byte
+	unknown := ""
 	if c.def.Mux != "" {
-		text = append(text, builtin.Unknown...)
+		unknown = builtin.Unknown
 	}
+	text := []byte(unknown)
 	if p := c.def.Policy; p != nil {
-		text = s.appendBanner(s.appendBanner(text, p.Banner), p.BannerFail)
+		text = s.bannerText(unknown, p.Banner, p.BannerFail)
 	}
 	s.closeGracefully(sc, c.fd, text)
-}
-
-// maxBanner is how much of a banner file is sent, in bytes.
-const maxBanner = 64 << 10
-
-// appendBanner appends the text of a file. It is read for each client, as by
-// xinetd, so that a change counts at once.
-func (s *Server) appendBanner(b []byte, path string) []byte {
-	if path == "" {
-		return b
-	}
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-	if err == nil {
-		defer unix.Close(fd)
-		var st unix.Stat_t
-		if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-			err = unix.EINVAL
-		}
-		n := 0
-		if err == nil {
-			text := make([]byte, min(st.Size, maxBanner))
-			n, err = unix.Read(fd, text)
-			b = append(b, text[:max(n, 0)]...)
-		}
-	}
-	if err != nil {
-		s.warnOnce("banner " + path + ": " + err.Error())
-	}
-	return b
 }
 
 // logFail writes a FAIL line.

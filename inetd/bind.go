@@ -98,6 +98,9 @@ func (b *binding) open() {
 	socket.SetNonblock(b.fd, false) // as one of ours is; pollLocked sets it where it is wanted
 	if b.l.inherited == nil {
 		socket.Adjust(b.fd, b.address.Address, *b.def.Socket)
+		if socket.Accepts(b.address.Type) { // its service may have been suspended
+			b.err = socket.ListenAgain(b.fd, b.address.Type, b.def.Socket.Backlog)
+		}
 	}
 }
 

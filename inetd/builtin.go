@@ -38,8 +38,9 @@ type conn struct {
 	next  *client      // is served once the banner is sent; nil: the connection is closed then
 	image *spawn.Image // of its program
 
-	rejected bool           // counted in Server.closing
+	rejected bool           // counted in Server.closing, else in Server.conns
 	logged   bool           // there is a START line, and there is to be an EXIT line
+	sweeps   bool           // the server ends it when it is idle
 	svc      *activeService // nil: the slot is free again, or there never was one
 	def      *service.Definition
 	l        *listener
@@ -59,12 +60,19 @@ func newConn(s *Server, c *client, fd int, stream builtin.Stream) *conn {
 
 // serveBuiltin serves a client that needs no program.
 func (s *Server) serveBuiltin(sc *scratch, c *client) {
+	if !s.conns.take(connFDs) {
+		s.refuseForDescriptors(sc, c)
+		return
+	}
 	sc.logStart(c.def, 0, c.from, c.severity)
 	k := newConn(s, c, descriptor.Raise(c.fd), c.def.Builtin.Stream())
 	k.logged = true
-	if p := c.def.Policy; p != nil {
+	p := c.def.Policy
+	if p != nil {
 		k.limitTime(p)
 	}
+	k.sweeps = p == nil || p.IdleTimeout == 0
+	s.conns.add(k)
 	if _, mux := k.stream.(*builtin.Mux); mux {
 		k.setTimeout(muxTimeout)
 	}
@@ -81,6 +89,10 @@ func (s *Server) sendBanner(sc *scratch, c *client, text []byte, image *spawn.Im
 	}
 	if len(text) == 0 {
 		s.serveAfterBanner(sc, c, image)
+		return
+	}
+	if !s.conns.take(connFDs) {
+		s.refuseForDescriptors(sc, c)
 		return
 	}
 	c.fd = descriptor.Raise(c.fd)
@@ -225,14 +237,37 @@ func (k *conn) detach() {
 	if k.polled {
 		k.s.poll.Remove(k.fd)
 	}
+	if k.rejected {
+		k.s.closing.Add(-1)
+		return
+	}
+	k.s.conns.give(connFDs)
+	k.s.conns.remove(k)
 }
 
 func (k *conn) close() {
 	k.detach()
-	unix.Close(k.fd)
-	if k.rejected {
-		k.s.closing.Add(-1)
+	if stream, ok := k.stream.(interface{ Close() }); ok {
+		stream.Close()
 	}
+	unix.Close(k.fd)
+	k.release()
+}
+
+func (k *conn) shutdownIdle(limit time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.sweeps || k.detached {
+		return
+	}
+	if d, known := spawn.IdleTime(k.fd); known && d >= limit {
+		unix.Shutdown(k.fd, unix.SHUT_RDWR)
+	}
+}
+
+func (k *conn) logEnd() {
+	k.serial.Lock()
+	defer k.serial.Unlock()
 	k.release()
 }
 

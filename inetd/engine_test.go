@@ -81,9 +81,8 @@ func (s *testServer) reload(text string) []config.Problem {
 func (s *testServer) logged(text string) {
 	s.t.Helper()
 	for end := time.Now().Add(patience); ; {
-		s.Server.log.Flush()
-		log, _ := os.ReadFile(s.log)
-		if strings.Contains(string(log), text) {
+		log := s.text()
+		if strings.Contains(log, text) {
 			return
 		}
 		if time.Now().After(end) {
@@ -91,6 +90,13 @@ func (s *testServer) logged(text string) {
 		}
 		time.Sleep(5 * time.Millisecond) // the log is a file: there is no event to wait for
 	}
+}
+
+// text returns the log.
+func (s *testServer) text() string {
+	s.Server.log.Flush()
+	log, _ := os.ReadFile(s.log)
+	return string(log)
 }
 
 // until waits until a condition holds, with the lock.
@@ -265,10 +271,7 @@ func TestServe(t *testing.T) {
 // TestRedirect forwards in both directions, and says so when it cannot.
 func TestRedirect(t *testing.T) {
 	target, at, broken, nobody := freeAddr(t), freeAddr(t), freeAddr(t), freeAddr(t)
-	redirect := func(name, at, to string) string {
-		return fmt.Sprintf("[service.%s]\nlisten = \"tcp:%s\"\nuser = \"nobody\"\nredirect = [\"127.0.0.1\", \"%s\"]\nlog_on_success = [\"TRAFFIC\", \"EXIT\", \"HOST\"]\nsession_timeout = \"1h\"\n", name, at, to[strings.LastIndexByte(to, ':')+1:])
-	}
-	s := newTestServer(t, echo("echo", target, "")+redirect("web", at, target)+redirect("broken", broken, nobody)).run()
+	s := newTestServer(t, echo("echo", target, "")+redirectTo("web", at, target)+"session_timeout = \"1h\"\n"+redirectTo("broken", broken, nobody)).run()
 	if got := exchange(t, at, "hello"); got != "hello" {
 		t.Errorf("redirect: %q", got)
 	}

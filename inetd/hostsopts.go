@@ -58,7 +58,7 @@ func (s *Server) runActions(sc *scratch, c *client, d *decision) {
 	}
 	if a.Banner != "" {
 		if _, err := os.Stat(a.Banner); err == nil {
-			sendNow(c.fd, s.appendBanner(nil, a.Banner))
+			sendNow(c.fd, s.bannerText("", a.Banner))
 		}
 	}
 }

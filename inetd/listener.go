@@ -52,10 +52,10 @@ func (st state) String() string {
 }
 
 // setStateLocked changes a listener's state, and its socket with it: in
-// stateListening alone it is polled; in stateClosed and stateSuspended it is
-// closed, but for a socket of the service manager's, which we could not get
-// back. A listener without a socket cannot listen, and gets stateOpening. A
-// closed listener stays closed.
+// stateListening alone it is polled; in stateClosed it is closed, but for a
+// socket of the service manager's, which we could not get back. In
+// stateSuspended clients are refused. A listener without a socket cannot
+// listen, and gets stateOpening. A closed listener stays closed.
 func (s *Server) setStateLocked(l *listener, to state) {
 	switch {
 	case to == stateListening && l.fd < 0:
@@ -65,6 +65,9 @@ func (s *Server) setStateLocked(l *listener, to state) {
 	}
 	if l.state == to || l.state == stateClosed {
 		return
+	}
+	if l.state == stateSuspended && l.keepsPort() {
+		to = s.listenAgainLocked(l, to)
 	}
 	s.debugf("%s: %s: %s -> %s", l.svc.def.Name, l.Address, l.state, to)
 	l.state = to
@@ -76,13 +79,36 @@ func (s *Server) setStateLocked(l *listener, to state) {
 		s.poll.Remove(l.fd)
 		l.polled = false
 	}
-	if to == stateClosed || to == stateSuspended && l.inherited == nil {
+	switch {
+	case to == stateSuspended && l.keepsPort():
+		socket.StopListening(l.fd, l.Type)
+	case to == stateClosed || to == stateSuspended && l.inherited == nil:
 		l.file.Remove(l.Path)
 		s.closeUnusedLocked(l)
 	}
 	if to == stateClosed {
 		s.sockets.remove(l)
 	}
+}
+
+// keepsPort reports whether the socket stays open while its service is
+// suspended: anybody could bind its port meanwhile, if that is above 1023.
+func (l *listener) keepsPort() bool { return l.inherited == nil && l.fd >= 0 && l.Network != "unix" }
+
+// listenAgainLocked has a suspended socket listen again. It returns the state
+// that the listener is to get: stateOpening where the socket cannot.
+func (s *Server) listenAgainLocked(l *listener, to state) state {
+	if to == stateClosed {
+		return to
+	}
+	if err := socket.ListenAgain(l.fd, l.Type, l.svc.def.Socket.Backlog); err != nil {
+		s.log.Printf(syslog.Warning, "%s: listen %s: %v; opening it anew", l.svc.def.Name, l.Address, err)
+		s.unstoreLocked(l)
+		unix.Close(l.fd)
+		l.fd = -1
+		return stateOpening
+	}
+	return to
 }
 
 // endUseLocked ends a use of the listener's descriptor without the lock.
@@ -94,7 +120,7 @@ func (s *Server) endUseLocked(l *listener) {
 // closeUnusedLocked closes the socket of a listener that is closed or
 // suspended once no worker uses it.
 func (s *Server) closeUnusedLocked(l *listener) {
-	if l.fd >= 0 && l.users == 0 && (l.state == stateClosed || l.state == stateSuspended) && l.inherited == nil {
+	if l.fd >= 0 && l.users == 0 && (l.state == stateClosed || l.state == stateSuspended && !l.keepsPort()) && l.inherited == nil {
 		s.unstoreLocked(l)
 		unix.Close(l.fd)
 		l.fd = -1
@@ -205,6 +231,9 @@ func (s *Server) reserveLocked(l *listener) bool {
 		return true
 	case admit.Full:
 		s.saturateLocked(l.svc)
+	case admit.Busy: // which may last: a reservation is kept while a name is looked up
+		s.saturateLocked(l.svc)
+		l.svc.busy = true
 	case admit.Looping:
 		// The client that woke us may have disconnected: a service loops only
 		// if somebody is there.
@@ -237,7 +266,7 @@ func (s *Server) unsaturateLocked(svc *activeService) {
 	if !svc.saturated {
 		return
 	}
-	svc.saturated = false
+	svc.saturated, svc.busy = false, false
 	for _, l := range svc.listeners {
 		if l.state == stateFull {
 			s.setStateLocked(l, stateListening)

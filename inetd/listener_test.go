@@ -44,7 +44,8 @@ func openListener(t *testing.T, s *testServer, from state, in *inherited) *liste
 }
 
 // Every state, every change: only a listening socket is polled, only one that
-// is closed or suspended is closed, and nothing leaves stateClosed.
+// is closed is closed, a suspended one of ours refuses, and nothing leaves
+// stateClosed.
 func TestStates(t *testing.T) {
 	s := newTestServer(t, "")
 	s.mu.Lock()
@@ -62,11 +63,8 @@ func TestStates(t *testing.T) {
 				}
 				s.setStateLocked(l, to)
 				want := to
-				switch {
-				case from == stateClosed:
+				if from == stateClosed {
 					want = stateClosed
-				case from == stateSuspended && to == stateListening && !managed:
-					want = stateOpening // its socket was closed
 				}
 				if l.state != want {
 					t.Errorf("%v -> %v: %v", from, to, l.state)
@@ -74,9 +72,15 @@ func TestStates(t *testing.T) {
 				if l.polled != (l.state == stateListening) {
 					t.Errorf("%v -> %v: polled is %v", from, to, l.polled)
 				}
-				gone := !managed && (from == stateSuspended || want == stateSuspended) || !managed && want == stateClosed || from == stateClosed
+				gone := !managed && want == stateClosed || from == stateClosed
 				if (l.fd < 0) != gone {
 					t.Errorf("managed %v, %v -> %v: fd %d", managed, from, to, l.fd)
+				}
+				if l.fd >= 0 {
+					refuses, err := unix.GetsockoptInt(l.fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+					if err != nil || (refuses == 0) != (want == stateSuspended && !managed) {
+						t.Errorf("managed %v, %v -> %v: SO_ACCEPTCONN is %d, %v", managed, from, to, refuses, err)
+					}
 				}
 				if listed := s.sockets.get(l.Key()) == l; listed != (l.state != stateClosed) {
 					t.Errorf("%v -> %v: in the table is %v", from, to, listed)
@@ -170,18 +174,50 @@ func TestSaturate(t *testing.T) {
 	}
 }
 
-// A host that is short of descriptors pauses the listener; the client waits.
+// While the last start of a minute is being decided on, the service does not
+// spin: it is not polled until that client has its slot, or has gone.
+func TestBusy(t *testing.T) {
+	s := newTestServer(t, echo("a", freeAddr(t), "per_minute = 2"))
+	l := s.listener("a")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, _ := s.takeTicketLocked(l)
+	second, _ := s.takeTicketLocked(l)
+	if _, ok := s.takeTicketLocked(l); ok || l.state != stateFull || l.polled {
+		t.Fatalf("with two reservations of two: %v, polled %v", l.state, l.polled)
+	}
+	if s.endAcceptLocked(first, unix.ECONNABORTED); l.state != stateListening {
+		t.Errorf("after one was cancelled: %v", l.state)
+	}
+	third, _ := s.takeTicketLocked(l)
+	s.takeTicketLocked(l)
+	c := client{l: l, svc: l.svc, def: l.svc.def}
+	s.endAcceptLocked(third, 0)
+	if s.admitLocked(&c, new(decision), netip.Addr{}); l.state != stateListening {
+		t.Errorf("after one got its slot: %v", l.state)
+	}
+	s.endAcceptLocked(second, unix.ECONNABORTED)
+}
+
+// A host that is short of descriptors, or forbids to accept, pauses the
+// listener; the client waits.
 func TestShortage(t *testing.T) {
+	testShortage(t, unix.EMFILE, "too many open files")
+	testShortage(t, unix.EPERM, "operation not permitted")
+}
+
+func testShortage(t *testing.T, errno unix.Errno, text string) {
+	t.Helper()
 	s := newTestServer(t, "")
 	s.mu.Lock()
 	l := openListener(t, s, stateListening, nil)
 	tk, _ := s.takeTicketLocked(l)
-	s.endAcceptLocked(tk, unix.EMFILE)
+	s.endAcceptLocked(tk, errno)
 	if l.state != statePaused || !l.reported {
-		t.Errorf("after EMFILE: %v", l.state)
+		t.Errorf("after %v: %v", errno, l.state)
 	}
 	s.mu.Unlock()
-	s.logged("x: accept: too many open files; clients wait, retrying every second")
+	s.logged("x: accept: " + text + "; clients wait, retrying every second")
 	s.until("it listens again", func() bool { return l.state == stateListening })
 	s.mu.Lock()
 	tk, _ = s.takeTicketLocked(l)
@@ -219,6 +255,10 @@ func TestSuspend(t *testing.T) {
 		s.logged(c.closed)
 		close(stop)
 		clients.Wait()
+		if other, err := net.Listen("tcp", at); err == nil { // with SO_REUSEADDR, as anybody may
+			other.Close()
+			t.Errorf("%s: another process has the port meanwhile", c.setting)
+		}
 		s.logged(c.resumed)
 		s.until("it listens again", func() bool { return l.state == stateListening })
 		if got := exchange(t, at, ""); len(got) != 26 {

@@ -16,9 +16,9 @@ import (
 // of hosts_options(5) are needed. Each has a goroutine, so that no worker
 // waits; admit.Lookups bounds their number.
 
-// userTimeout is how long an ident server may take where its reply is only
+// identTimeout is how long an ident server may take where its reply is only
 // logged.
-const userTimeout = 5 * time.Second
+const identTimeout = 5 * time.Second
 
 // identPort is where the ident question goes. Clients of a service there are
 // not asked about: two hosts would ask each other for ever.
@@ -26,12 +26,20 @@ const identPort = 113
 
 // beginLookup counts one more look-up, if there may be one.
 func (s *Server) beginLookup(source netip.Addr) bool {
+	if !s.conns.take(lookupFDs) {
+		return false
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.lookups.Begin(source)
+	if !s.lookups.Begin(source) {
+		s.conns.give(lookupFDs)
+		return false
+	}
+	return true
 }
 
 func (s *Server) endLookup(source netip.Addr) {
+	s.conns.give(lookupFDs)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lookups.End(source)
@@ -124,7 +132,7 @@ func (s *Server) identify(c *client) bool {
 	required := c.def.Policy != nil && c.def.Policy.IDOnly
 	timeout := s.o.IdentTimeout
 	if !required {
-		timeout = min(timeout, userTimeout)
+		timeout = min(timeout, identTimeout)
 	}
 	if !c.from.IsValid() || c.to.Port() == identPort {
 		return !required
@@ -156,7 +164,7 @@ func (s *Server) startRejectedLookup(c *client, d decision) {
 		defer s.endLookup(rejected.from.Addr())
 		sc := new(scratch)
 		s.logFail(sc, &rejected, d.Reason, d.Rule)
-		if reply, err := ident.Query(rejected.from, rejected.localAddr(), min(s.o.IdentTimeout, userTimeout)); err == nil {
+		if reply, err := ident.Query(rejected.from, rejected.localAddr(), min(s.o.IdentTimeout, identTimeout)); err == nil {
 			log := rejected.def.Log
 			log.Logger.Write(log.Failure, logline.UserID(nil, rejected.def.Name, reply.String()))
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,10 +30,15 @@ type redirect struct {
 	c              client
 	start          time.Duration
 	client, target *net.TCPConn
-	in, out        int64 // bytes from the client, and to it
+	in, out        atomic.Int64 // bytes from the client, and to it
+	end            sync.Once
 }
 
-func (s *Server) startRedirect(c *client) {
+func (s *Server) startRedirect(sc *scratch, c *client) {
+	if !s.conns.take(redirectFDs) {
+		s.refuseForDescriptors(sc, c)
+		return
+	}
 	r := &redirect{s: s, c: *c, start: s.now()}
 	r.c.fd = descriptor.Raise(c.fd)
 	go r.run()
@@ -40,6 +46,7 @@ func (s *Server) startRedirect(c *client) {
 
 func (r *redirect) run() {
 	sc, s, def := new(scratch), r.s, r.c.def
+	defer s.conns.give(redirectFDs)
 	if err := r.connect(); err != nil {
 		s.release(r.c.svc, r.c.from)
 		s.logFail(sc, &r.c, "redirect: "+err.Error(), "")
@@ -49,15 +56,25 @@ func (r *redirect) run() {
 		return
 	}
 	sc.logStart(def, 0, r.c.from, r.c.severity)
+	s.conns.add(r)
 	timers := r.limitTime()
 	r.copyBoth()
 	for _, t := range timers {
 		t.Stop()
 	}
+	s.conns.remove(r)
+	r.logEnd()
+}
+
+func (r *redirect) logEnd() { r.end.Do(r.release) }
+
+// release frees the client's slot and writes its TRAFFIC and EXIT lines.
+func (r *redirect) release() {
+	s, def := r.s, r.c.def
 	s.release(r.c.svc, r.c.from)
 	priority := cmp.Or(r.c.severity, def.Log.Success)
 	if def.OnSuccess&config.LogTraffic != 0 {
-		def.Log.Logger.Log(priority, logline.Traffic(nil, def.Name, r.in, r.out), r.c.fields())
+		def.Log.Logger.Log(priority, logline.Traffic(nil, def.Name, r.in.Load(), r.out.Load()), r.c.fields())
 	}
 	if logline.HasExit(def.OnSuccess) {
 		def.Log.Logger.Log(priority, logline.Exit(nil, def.Name, def.OnSuccess, 0, 0, s.now()-r.start), r.c.fields())
@@ -67,13 +84,10 @@ func (r *redirect) run() {
 // connect connects to the target, and makes a net.TCPConn of the client's
 // descriptor. After an error the descriptor is open, or -1.
 func (r *redirect) connect() error {
-	d := net.Dialer{Timeout: connectTimeout, KeepAlive: -1}
+	d := net.Dialer{Timeout: connectTimeout}
 	target, err := d.Dial("tcp", r.c.def.Policy.Redirect)
 	if err != nil {
 		return err
-	}
-	if on, err := unix.GetsockoptInt(r.c.fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE); err == nil && on != 0 {
-		target.(*net.TCPConn).SetKeepAlive(true)
 	}
 	f := os.NewFile(uintptr(r.c.fd), "client")
 	client, err := net.FileConn(f)
@@ -92,16 +106,43 @@ func (r *redirect) connect() error {
 		return errors.New("the client's connection is not TCP")
 	}
 	r.client.SetNoDelay(true)
+	for _, conn := range []*net.TCPConn{r.client, r.target} {
+		detectLoss(conn)
+	}
 	return nil
 }
+
+// keepAlive is when the kernel asks a peer that is silent whether it is still
+// there.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Minute, Interval: 30 * time.Second, Count: 5}
+
+// userTimeout is how long data may stay unacknowledged, or the peer's window
+// closed (TCP_USER_TIMEOUT, tcp(7)): about as long as the kernel retransmits.
+const userTimeout = 15 * time.Minute
+
+// detectLoss has the connection end when its peer is gone without a word.
+func detectLoss(conn *net.TCPConn) {
+	conn.SetKeepAliveConfig(keepAlive)
+	if raw, err := conn.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) {
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout/time.Millisecond))
+		})
+	}
+}
+
+// halfOpenTimeout is how long nothing may be sent or received once one side
+// has ended: an answer may take its time, but a target that does not close
+// would keep its clients' descriptors for good.
+const halfOpenTimeout = 5 * time.Minute
 
 // copyBoth copies in both directions until both have ended, or one failed.
 func (r *redirect) copyBoth() {
 	defer r.client.Close()
 	defer r.target.Close()
-	copyOne := func(to, from *net.TCPConn, count *int64) {
+	half := make(chan *time.Timer, 2)
+	copyOne := func(to, from *net.TCPConn, count *atomic.Int64) {
 		n, err := io.Copy(to, from)
-		*count = n
+		count.Store(n)
 		if err != nil { // reset, or closed by a timer: nothing more can follow
 			to.SetLinger(0)
 			from.Close()
@@ -109,34 +150,53 @@ func (r *redirect) copyBoth() {
 			return
 		}
 		to.CloseWrite()
+		half <- afterIdle(r.s.o.HalfOpenTimeout, r.idleTime, r.close)
 	}
 	var done sync.WaitGroup
 	done.Go(func() { copyOne(r.target, r.client, &r.in) })
 	copyOne(r.client, r.target, &r.out)
 	done.Wait()
+	for len(half) > 0 {
+		(<-half).Stop()
+	}
+}
+
+func (r *redirect) close() {
+	r.client.Close()
+	r.target.Close()
 }
 
 // limitTime starts the timers of the service's time limits.
 func (r *redirect) limitTime() (timers []*time.Timer) {
 	p := r.c.def.Policy
-	end := func() {
-		r.client.Close()
-		r.target.Close()
-	}
 	if p.SessionTimeout > 0 {
-		timers = append(timers, time.AfterFunc(p.SessionTimeout, end))
+		timers = append(timers, time.AfterFunc(p.SessionTimeout, r.close))
 	}
 	if p.IdleTimeout > 0 {
-		timers = append(timers, afterIdle(p.IdleTimeout, r.idleTime, end))
+		timers = append(timers, afterIdle(p.IdleTimeout, r.idleTime, r.close))
 	}
 	return timers
 }
 
-func (r *redirect) idleTime() (d time.Duration, known bool) {
-	raw, err := r.client.SyscallConn()
-	if err != nil {
-		return 0, false
+// idleTime returns for how long nothing has been sent or received on either
+// side.
+func (r *redirect) idleTime() (idle time.Duration, known bool) {
+	for i, conn := range []*net.TCPConn{r.client, r.target} {
+		raw, err := conn.SyscallConn()
+		if err != nil {
+			return 0, false
+		}
+		d := time.Duration(0)
+		if raw.Control(func(fd uintptr) { d, known = spawn.IdleTime(int(fd)) }) != nil || !known {
+			return 0, false
+		}
+		if i == 0 || d < idle {
+			idle = d
+		}
 	}
-	raw.Control(func(fd uintptr) { d, known = spawn.IdleTime(int(fd)) })
-	return d, known
+	return idle, true
 }
+
+// shutdownIdle does nothing: a redirect is idle for as long as its service
+// allows.
+func (r *redirect) shutdownIdle(time.Duration) {}

@@ -76,7 +76,10 @@ type Options struct {
 	MaxPrograms  int           // clients of all services at once; 0: no limit
 	StayAlive    bool          // start although nothing can be served
 	IdentTimeout time.Duration // of an ident server; 0: ident.Limit
-	Notifier     Notifier      // the service manager; nil: none
+	BuiltinIdle  time.Duration // of a builtin's connection; 0: builtinIdle
+
+	HalfOpenTimeout time.Duration // of a redirect one of whose sides has ended; 0: halfOpenTimeout
+	Notifier        Notifier      // the service manager; nil: none
 
 	ScanProcesses func() *portowner.Processes // nil: portowner.Scan
 
@@ -102,6 +105,8 @@ type Server struct {
 	bansMade atomic.Int32                    // by sensors, ever
 	serial   atomic.Uint64                   // the last task.serial
 	udpPorts atomic.Pointer[map[uint16]bool] // source ports that our UDP services do not answer
+	conns    *connTable
+	banners  banners
 	jobs     jobQueue
 	watch    *startWatch
 
@@ -137,6 +142,12 @@ func New(o Options) (*Server, error) {
 	if o.IdentTimeout == 0 {
 		o.IdentTimeout = ident.Limit
 	}
+	if o.BuiltinIdle == 0 {
+		o.BuiltinIdle = builtinIdle
+	}
+	if o.HalfOpenTimeout == 0 {
+		o.HalfOpenTimeout = halfOpenTimeout
+	}
 	if o.ScanProcesses == nil {
 		o.ScanProcesses = portowner.Scan
 	}
@@ -164,7 +175,7 @@ func New(o Options) (*Server, error) {
 		s.sockets.addInherited(in)
 	}
 	s.udpPorts.Store(&map[uint16]bool{})
-	s.watch = newStartWatch(s)
+	s.watch, s.conns = newStartWatch(s), newConnTable(o.BuiltinIdle)
 	if s.jobs.event, err = descriptor.NewEvent(); err != nil {
 		return nil, err
 	}
@@ -337,6 +348,7 @@ type activeService struct {
 	gate      admit.Gate
 	listeners []*listener
 	saturated bool        // as many instances run as may: its listeners are in stateFull
+	busy      bool        // saturated only until a reservation is entered or cancelled
 	holds     int         // starts that hang or are tried again: its listeners are in statePaused
 	suspended *time.Timer // resumes it; nil: it is not suspended
 	onResume  string      // the log line for that, with %s for the name

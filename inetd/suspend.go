@@ -10,8 +10,8 @@ import (
 // This file closes services for a while: those that were started as often
 // within a minute as they may (looping), and those that get more connections
 // a second than their cps allows. Clients get a refused connection instead of
-// waiting; on the service manager's sockets, which are not ours to close, they
-// wait.
+// waiting, while the port stays ours; on the service manager's sockets, which
+// are not ours to close, they wait.
 
 // suspendLoopingLocked suspends a service that loops.
 func (s *Server) suspendLoopingLocked(svc *activeService) {

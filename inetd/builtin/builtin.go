@@ -13,6 +13,7 @@ package builtin
 
 import (
 	"encoding/binary"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +34,8 @@ const (
 	Sent                  // NewText has sent everything
 )
 
-// A Stream serves one TCP connection.
+// A Stream serves one TCP connection. One that has a method Close wants it to
+// be called at the end.
 type Stream interface {
 	// Ready does what can be done without waiting. The Stream may use buf
 	// during the call.
@@ -44,9 +46,9 @@ type Stream interface {
 // connection does not delay the others.
 const maxRounds = 8
 
-func receive(fd int, buf []byte) (n int, next Next) {
+func receive(fd int, buf []byte, flags int) (n int, next Next) {
 	for {
-		n, _, err := unix.Recvfrom(fd, buf, unix.MSG_DONTWAIT)
+		n, _, err := unix.Recvfrom(fd, buf, flags|unix.MSG_DONTWAIT)
 		switch {
 		case err == unix.EINTR:
 		case err == unix.EAGAIN:
@@ -76,17 +78,27 @@ func send(fd int, b []byte) (n int, ok bool) {
 	return n, true
 }
 
-// echo sends back what it reads. What the client does not take is kept, and
-// nothing more is read until it has been sent.
+// echo sends back what it receives. What the client does not take is kept, and
+// nothing more is received until it has been sent.
 type echo struct {
-	pending []byte
+	unsent []byte
 }
+
+// maxUnsent is how many bytes the clients of echo may leave unsent together.
+// When there are more, echo peeks, which is slower, and receives only what its
+// client has taken: the kernel's buffers have limits of their own.
+const maxUnsent = 8 << 20
+
+var totalUnsent atomic.Int64
 
 func (e *echo) Ready(fd int, buf []byte) Next {
 	for range maxRounds {
-		out := e.pending
+		if len(e.unsent) == 0 && totalUnsent.Load() >= maxUnsent {
+			return peekAndEcho(fd, buf)
+		}
+		out := e.unsent
 		if len(out) == 0 {
-			n, next := receive(fd, buf)
+			n, next := receive(fd, buf, 0)
 			if n == 0 {
 				return next
 			}
@@ -96,11 +108,40 @@ func (e *echo) Ready(fd int, buf []byte) Next {
 		if !ok {
 			return Close
 		}
+		e.keep(out[n:])
 		if n < len(out) {
-			e.pending = append([]byte(nil), out[n:]...)
 			return Write
 		}
-		e.pending = nil
+	}
+	return Read
+}
+
+// keep keeps a copy of what has not been sent.
+func (e *echo) keep(b []byte) {
+	if len(b) == 0 && len(e.unsent) == 0 {
+		return
+	}
+	totalUnsent.Add(int64(len(b) - len(e.unsent)))
+	e.unsent = append([]byte(nil), b...)
+}
+
+// Close forgets what has not been sent.
+func (e *echo) Close() { e.keep(nil) }
+
+func peekAndEcho(fd int, buf []byte) Next {
+	n, next := receive(fd, buf, unix.MSG_PEEK)
+	if n == 0 {
+		return next
+	}
+	sent, ok := send(fd, buf[:n])
+	if !ok {
+		return Close
+	}
+	if sent > 0 {
+		receive(fd, buf[:sent], 0)
+	}
+	if sent < n {
+		return Write
 	}
 	return Read
 }
@@ -109,7 +150,7 @@ type discard struct{}
 
 func (discard) Ready(fd int, buf []byte) Next {
 	for range maxRounds {
-		if n, next := receive(fd, buf); n == 0 {
+		if n, next := receive(fd, buf, 0); n == 0 {
 			return next
 		}
 	}
@@ -127,7 +168,7 @@ func (c *chargen) Ready(fd int, buf []byte) Next {
 	next := ReadWrite
 	if c.readClosed {
 		next = Write
-	} else if _, received := receive(fd, buf); received == Close {
+	} else if _, received := receive(fd, buf, 0); received == Close {
 		c.readClosed, next = true, Write
 	}
 	for range maxRounds {

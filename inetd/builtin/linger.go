@@ -37,7 +37,7 @@ type linger struct {
 
 func (l *linger) Ready(fd int, buf []byte) Next {
 	for range maxRounds {
-		n, next := receive(fd, buf)
+		n, next := receive(fd, buf, 0)
 		if n == 0 {
 			return next
 		}

@@ -31,7 +31,21 @@ func receiveAll(fd int) []byte {
 	return buf[:max(n, 0)]
 }
 
-func TestEcho(t *testing.T) {
+func TestEcho(t *testing.T) { testEcho(t) }
+
+// What clients do not take is kept up to a limit for all of them. Beyond it,
+// echo leaves it to the kernel, and the clients see no difference.
+func TestEchoPeeks(t *testing.T) {
+	totalUnsent.Add(maxUnsent)
+	defer totalUnsent.Add(-maxUnsent)
+	testEcho(t)
+	if n := totalUnsent.Load(); n != maxUnsent {
+		t.Errorf("%d bytes kept", n-maxUnsent)
+	}
+}
+
+func testEcho(t *testing.T) {
+	t.Helper()
 	server, client := pair(t)
 	s, buf := New("echo", config.BuiltinSettings{}).Stream(), make([]byte, 1024)
 	if next := s.Ready(server, buf); next != Read {

@@ -37,7 +37,7 @@ type question struct {
 // it. What config knows of builtins, the hints of problems, and the source
 // ports that get no reply are made from it.
 var services = []service{
-	{name: "echo", port: 7, stream: func(*config.BuiltinSettings) Stream { return &echo{} }, datagram: echoDatagram},
+	{name: "echo", port: 7, stream: func(*config.BuiltinSettings) Stream { return new(echo) }, datagram: echoDatagram},
 	{name: "discard", aliases: []string{"sink", "null"}, port: 9,
 		stream: func(*config.BuiltinSettings) Stream { return discard{} }, datagram: noReply, silent: true},
 	{name: "chargen", aliases: []string{"ttytst", "source"}, port: 19,

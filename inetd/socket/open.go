@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"goinetd/config"
 	"goinetd/inetd/descriptor"
 )
 
@@ -170,6 +171,40 @@ func join(fd int, a Address) error {
 	}
 	return unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, m)
 }
+
+// StopListening has the kernel refuse connections to a TCP socket, and those in
+// its queue, while it stays bound. Without SO_REUSEADDR nobody else can bind
+// the port. A UDP socket only stays bound.
+func StopListening(fd int, kind config.SocketType) {
+	if !Accepts(kind) {
+		return
+	}
+	unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 0)
+	unix.Shutdown(fd, unix.SHUT_RDWR)
+}
+
+// ListenAgain ends StopListening. Datagrams that came meanwhile are discarded.
+func ListenAgain(fd int, kind config.SocketType, backlog int) error {
+	if !Accepts(kind) {
+		for range maxDiscard {
+			if _, _, err := unix.Recvfrom(fd, nil, unix.MSG_DONTWAIT); err != nil {
+				break
+			}
+		}
+		return nil
+	}
+	if on, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err == nil && on != 0 {
+		return nil
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return err
+	}
+	return unix.Listen(fd, backlog)
+}
+
+// maxDiscard is how many datagrams ListenAgain discards: more come while it
+// does.
+const maxDiscard = 1 << 16
 
 // bindUnix binds a Unix socket. A file that exists is removed only if it is a
 // socket and nobody answers there. Owner and mode are set before anybody can
