@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,9 +19,12 @@ const (
 	smallest     = 6 * 1024  // with one service
 	thousands    = 12 * 1024 // with 5,000
 	perEcho      = 8         // for each connection that it holds
-	mostThreads  = 16
 	manyServices = 5000
 )
+
+// mostThreads is how many threads the daemon may have: each worker can be
+// replaced, and the reaper, the log and Go's runtime have some.
+var mostThreads = 2*runtime.NumCPU() + 16
 
 // asShipped ends a test of what the daemon takes where it is not the daemon
 // as it is shipped.
