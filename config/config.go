@@ -246,18 +246,27 @@ func (s *Service) PosOf(setting string) Pos {
 	return s.Pos
 }
 
-// Key identifies a service across reloads: its name and what it is served
-// over.
+// Key identifies a service across reloads: its name and where it is served.
 func (s *Service) Key() string {
 	if s.Mux != "" {
 		return "tcpmux/" + strings.ToLower(s.Mux)
 	}
-	key := s.ID + "/" + string(s.SocketType)
+	key := s.NameKey()
 	for _, l := range s.Listen {
 		key += " " + l.Network + strconv.Itoa(int(l.Family)) + " " + l.Host
+		switch {
+		case l.Port != 0:
+			key += " " + strconv.Itoa(l.Port)
+		case l.Path != "":
+			key += " " + l.Path
+		}
 	}
 	return key
 }
+
+// NameKey returns the part of Key that stays when a service gets another
+// address. Several services can share it.
+func (s *Service) NameKey() string { return s.ID + "/" + string(s.SocketType) }
 
 // Problem returns a problem of this service, at its position.
 func (s *Service) Problem(sev Severity, hint, format string, args ...any) Problem {

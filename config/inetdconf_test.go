@@ -166,8 +166,8 @@ func FuzzReadInetd(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		services, problems := ReadInetd("inetd.conf", text, Options{Builtins: known, PerMinute: 256, Services: "testdata/services"})
 		sane(t, text, services, problems)
-		retained, _ := rejectConflicts(services)
-		if again, more := rejectConflicts(retained); len(again) != len(retained) || len(more) != 0 {
+		retained, _ := RejectConflicts(services)
+		if again, more := RejectConflicts(retained); len(again) != len(retained) || Errors(more) {
 			t.Errorf("clashes are left: %v", more)
 		}
 	})

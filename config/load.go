@@ -27,6 +27,11 @@ type Options struct {
 	// KnownUser reports whether there is such a user; it decides what
 	// "user.group" means. Nil: there is none with a dot in the name.
 	KnownUser func(name string) bool
+
+	// Served reports whether services of a file run. Such a file that is
+	// suddenly empty is an error, so that none of them is removed. Nil: no
+	// services run.
+	Served func(file string) bool
 }
 
 // A Dialect is a language that a configuration is written in.
@@ -59,12 +64,32 @@ func Load(paths []string, o Options) ([]*Service, []Problem, error) {
 			if err != nil {
 				return nil, nil, err
 			}
+			if isBlank(string(text)) {
+				problems = append(problems, o.emptyFile(file))
+				continue
+			}
 			s, p := Read(file, string(text), o)
 			services, problems = append(services, s...), append(problems, p...)
 		}
 	}
-	services, clashes := rejectConflicts(services)
+	services, clashes := RejectConflicts(services)
 	return services, append(problems, clashes...), nil
+}
+
+// isBlank reports whether a file has no text at all. What update-inetd(8) and
+// editors leave of a file without services has comments.
+func isBlank(text string) bool {
+	return strings.TrimSpace(strings.TrimPrefix(text, "\ufeff")) == ""
+}
+
+// emptyFile returns the problem of a file without text: a write that failed
+// leaves one.
+func (o *Options) emptyFile(file string) Problem {
+	p := Problem{Pos: Pos{File: file}, Severity: Warning, Text: "the file is empty", Hint: "write services into it, or a comment"}
+	if o.Served != nil && o.Served(file) {
+		p.Severity, p.Hint = Error, "no service is removed; if it is to have none, write a comment into it"
+	}
+	return p
 }
 
 // Read reads one file in the dialect that the options name, or else in the
@@ -121,24 +146,6 @@ func tomlTable(line string) bool {
 	return closed && !strings.Contains(body, ":")
 }
 
-// DefaultPaths returns what is read when no file is named: the first of
-// /etc/inetd.toml, /etc/inetd.conf (with /etc/inetd.d, as inetutils has it)
-// and /etc/xinetd.conf that is there.
-func DefaultPaths() []string {
-	for _, group := range [][]string{{"/etc/inetd.toml"}, {"/etc/inetd.conf", "/etc/inetd.d"}, {"/etc/xinetd.conf"}} {
-		var paths []string
-		for _, path := range group {
-			if _, err := os.Stat(path); err == nil {
-				paths = append(paths, path)
-			}
-		}
-		if paths != nil {
-			return paths
-		}
-	}
-	return []string{"/etc/inetd.conf"} // the one to name in the error
-}
-
 // filesOf returns the files that a path on the command line stands for.
 func filesOf(path string) (files []string, skipped []Problem, err error) {
 	info, err := os.Stat(path)
@@ -178,74 +185,4 @@ func isLeftover(name string) bool {
 	return strings.HasPrefix(name, ".") || slices.ContainsFunc(
 		[]string{"~", ".bak", ".swp", ".dpkg-old", ".dpkg-new", ".dpkg-dist", ".dpkg-tmp", ".rpmsave", ".rpmnew", ".rpmorig", ".ucf-dist"},
 		func(suffix string) bool { return strings.HasSuffix(name, suffix) })
-}
-
-// rejectConflicts drops services whose socket an earlier service has. A
-// service on both families leaves IPv6 to an entry that names it: in 4.4BSD's
-// files tcp is IPv4, with an entry for tcp6 beside it.
-func rejectConflicts(services []*Service) (retained []*Service, problems []Problem) {
-	splitFamilies(services)
-	taken := map[string]*Service{}
-	for _, s := range services {
-		places := s.socketKeys()
-		var first *Service
-		for _, p := range places {
-			if taken[p] != nil {
-				first = taken[p]
-			}
-		}
-		if first != nil {
-			problems = append(problems, s.Problem(Error, "give one of them another address or port, or remove one",
-				"%s is already served by %s", s.ID, first.Pos))
-			continue
-		}
-		for _, p := range places {
-			taken[p] = s
-		}
-		retained = append(retained, s)
-	}
-	return retained, problems
-}
-
-// splitFamilies narrows tcp and udp to IPv4 where another service is on IPv6
-// alone.
-func splitFamilies(services []*Service) {
-	six := map[string]bool{}
-	for _, s := range services {
-		for _, l := range s.Listen {
-			if l.Family == IPv6 {
-				six[l.socketKey(s.SocketType, IPv6)] = true
-			}
-		}
-	}
-	for _, s := range services {
-		for i := range s.Listen {
-			if l := &s.Listen[i]; l.Family == Both && six[l.socketKey(s.SocketType, IPv6)] {
-				l.Family = IPv4
-			}
-		}
-	}
-}
-
-// socketKey identifies a socket of one family.
-func (l Listen) socketKey(t SocketType, f Family) string {
-	return fmt.Sprint(l.Network, t, f, l.Host, " ", l.Port, l.Proto, l.Path)
-}
-
-// socketKeys returns the keys of a service's sockets, each family apart.
-func (s *Service) socketKeys() []string {
-	if s.Mux != "" {
-		return []string{"tcpmux " + strings.ToLower(s.Mux)}
-	}
-	var places []string
-	for _, l := range s.Listen {
-		families := []Family{l.Family}
-		if l.Family == Both || l.Family == Mapped && l.Host == "" {
-			families = []Family{IPv4, IPv6}
-		}
-		for _, f := range families {
-			places = append(places, l.socketKey(s.SocketType, f))
-		}
-	}
-	return places
 }

@@ -40,6 +40,10 @@ func (f *xinetdFile) include(path string) {
 		f.r.report(at, Error, "", "correct the path, or remove the include", err.Error())
 		return
 	}
+	if isBlank(string(text)) {
+		f.r.problems = append(f.r.problems, f.r.o.emptyFile(path))
+		return
+	}
 	f.r.read(path, string(text))
 }
 

@@ -235,6 +235,17 @@ func (s *Server) unstoreLocked(l *listener) {
 	l.storeName = ""
 }
 
+// Files returns the files in which the services that are served are written.
+func (s *Server) Files() map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	files := map[string]bool{}
+	for _, svc := range s.services.byKey {
+		files[svc.def.Pos.File] = true
+	}
+	return files
+}
+
 // Missing returns the names of the services that are served and that a
 // configuration does not have.
 func (s *Server) Missing(services []*config.Service) (names []string) {

@@ -27,6 +27,7 @@ type finding struct {
 
 // A report is what --json prints.
 type report struct {
+	Notes    []string  `json:"notes,omitempty"` // which files are read
 	Services int       `json:"services"`
 	Errors   int       `json:"errors"`
 	Warnings int       `json:"warnings"`
@@ -47,7 +48,7 @@ func check(args []string, stdout, stderr io.Writer) int {
 	slices.SortStableFunc(problems, func(a, b config.Problem) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	r := report{Services: len(c.services) - broken, Problems: []finding{}}
+	r := report{Notes: c.notes, Services: len(c.services) - broken, Problems: []finding{}}
 	for _, p := range problems {
 		if p.Severity == config.Error {
 			r.Errors++
@@ -75,6 +76,9 @@ func check(args []string, stdout, stderr io.Writer) int {
 
 // printReport writes problems as compilers do, so that editors find them.
 func printReport(w io.Writer, r report) {
+	for _, note := range r.Notes {
+		fmt.Fprintln(w, note)
+	}
 	for _, p := range r.Problems {
 		at := ""
 		if p.File != "" {

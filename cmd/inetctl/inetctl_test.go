@@ -108,6 +108,48 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// Without files, the output says which ones are read, and which not.
+func TestCheckDefaults(t *testing.T) {
+	etcRoot = t.TempDir()
+	defer func() { etcRoot = "/" }()
+	t.Setenv("XDG_CONFIG_HOME", etcRoot)
+	if _, err, status := do("check"); status != exitErrors || !strings.Contains(err, "inetd.toml") || !strings.HasSuffix(err, "(name the file, or create it)\n") {
+		t.Errorf("without a configuration: %d %q", status, err)
+	}
+	os.Mkdir(etcRoot+"/etc", 0o755)
+	os.WriteFile(etcRoot+"/etc/inetd.conf", []byte("# none\n"), 0o644)
+	os.WriteFile(etcRoot+"/etc/xinetd.conf", []byte(strings.Replace(brokenXinetd[strings.Index(brokenXinetd, "service three"):], "nosuchuser", "root", 1)), 0o644)
+	out, _, _ := do("check")
+	for _, want := range []string{"reading " + etcRoot + "/etc/xinetd.conf\n", etcRoot + "/etc/inetd.conf has no services and is not read, because " + etcRoot + "/etc/xinetd.conf is\n", "\n1 service, 0 errors"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	os.WriteFile(etcRoot+"/etc/inetd.conf", []byte(fineConf), 0o644)
+	out, _, status := do("check")
+	if want := "warning: " + etcRoot + "/etc/xinetd.conf has 1 service and is not read, because " + etcRoot + "/etc/inetd.conf is\n\tname both in OPTIONS"; status != exitWarnings || !strings.Contains(out, want) {
+		t.Errorf("no %q in\n%s", want, out)
+	}
+}
+
+// An ordinary user's own configuration is the one that is checked.
+func TestCheckAsUser(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("XDG_CONFIG_HOME", home)
+	if got := userFile(1000); got != "" {
+		t.Errorf("without one: %q", got)
+	}
+	for _, name := range []string{"inetd.conf", "inetd.toml"} {
+		os.WriteFile(home+"/"+name, []byte("# none\n"), 0o644)
+		if got := userFile(1000); got != home+"/"+name {
+			t.Errorf("%q, want %s", got, name)
+		}
+	}
+	if got := userFile(0); got != "" {
+		t.Errorf("root's: %q", got)
+	}
+}
+
 func TestConvert(t *testing.T) {
 	conf := write(t, "inetd.conf", "# serves cats\n7007 stream tcp nowait.60 nobody /bin/cat cat -n \"two words\"\n")
 	out, errors, status := do("convert", "--to", "toml", conf)

@@ -1,7 +1,7 @@
 // Command inetctl is the administrator's tool for inetd.
 //
 //	inetctl check [--json] [-f dialect] [file ...]
-//	inetctl convert --to toml|xinetd|inetd|systemd [--lossy] [-o directory] [-f dialect] [file ...]
+//	inetctl convert --to toml|xinetd|inetd|systemd [--lossy] [-o file|directory] [-f dialect] [file ...]
 package main
 
 import (
@@ -22,10 +22,11 @@ import (
 var version = "devel"
 
 const usage = `usage: inetctl check [--json] [-f dialect] [file ...]
-       inetctl convert --to toml|xinetd|inetd|systemd [--lossy] [-o directory] [-f dialect] [file ...]
+       inetctl convert --to toml|xinetd|inetd|systemd [--lossy] [-o file|directory] [-f dialect] [file ...]
        inetctl version
 Without files it reads what inetd reads: the first of /etc/inetd.toml,
-/etc/inetd.conf (with /etc/inetd.d) and /etc/xinetd.conf that exists.
+/etc/inetd.conf (with /etc/inetd.d) and /etc/xinetd.conf that has services.
+For a user other than root that is ~/.config/inetd.toml or inetd.conf, if one exists.
 The dialect of a file (inetd, xinetd or toml) is detected, or set with -f.`
 
 // Exit statuses.
@@ -99,6 +100,7 @@ type configuration struct {
 	services []*config.Service
 	problems []config.Problem
 	o        config.Options
+	notes    []string // which files are read, where the command line names none
 }
 
 // load reads the files that a command line names, or what inetd reads by
@@ -112,7 +114,13 @@ func load(f *flag.FlagSet, args []string, dialect *string) (c configuration, err
 		return c, err
 	}
 	if len(files) == 0 {
-		files = config.DefaultPaths()
+		if own := userFile(os.Geteuid()); own != "" {
+			files, c.notes = []string{own}, []string{"reading " + own}
+		} else {
+			choice, err := config.Choose(etcRoot, nil, c.o)
+			c.services, c.problems, c.notes = choice.Services, choice.Problems, choice.Notes
+			return c, withAdvice(err)
+		}
 	}
 	for i, name := range files {
 		if files[i], err = filepath.Abs(name); err != nil {
@@ -120,10 +128,34 @@ func load(f *flag.FlagSet, args []string, dialect *string) (c configuration, err
 		}
 	}
 	c.services, c.problems, err = config.Load(files, c.o)
-	if errors.Is(err, os.ErrNotExist) {
-		err = fmt.Errorf("%w (name the file, or create it)", err)
+	return c, withAdvice(err)
+}
+
+// etcRoot is the directory that /etc is in.
+var etcRoot = "/"
+
+// userFile returns the file that the user unit of inetd reads
+// (units/user/inetd.service), empty for root and where there is none.
+func userFile(uid int) string {
+	directory, err := os.UserConfigDir()
+	if err != nil || uid == 0 {
+		return ""
 	}
-	return c, err
+	for _, name := range []string{"inetd.toml", "inetd.conf"} {
+		path := filepath.Join(directory, name)
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// withAdvice says what to do about a file that does not exist.
+func withAdvice(err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w (name the file, or create it)", err)
+	}
+	return err
 }
 
 // fatal reports an error that ends a verb, and returns the exit status.

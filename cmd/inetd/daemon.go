@@ -8,10 +8,12 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"goinetd/config"
 	"goinetd/inetd"
 	"goinetd/inetd/handover"
 	"goinetd/inetd/socket"
@@ -40,6 +42,7 @@ type daemon struct {
 	log      *syslog.Logger
 	logFile  *syslog.File // of -filelog; nil: none
 
+	served           atomic.Pointer[config.Served] // what was read last, where the command line names no file
 	hostsDenyChecked bool
 	server           *inetd.Server
 	stop             context.CancelFunc

@@ -249,6 +249,7 @@ type setup struct {
 	conf    string   // text of its inetd.conf
 	flags   []string // behind -i
 	bare    bool     // by the name xinetd: its options instead of ours
+	noFile  bool     // no file is named: it reads what is in /etc
 	program string   // built.inetd, unless another is meant
 	before  []string // a command that runs it
 	env     []string // added to ours
@@ -280,7 +281,10 @@ func (s setup) launch(t *testing.T) *daemonProcess {
 	if s.program == "" {
 		s.program = built.inetd
 	}
-	args := append(append(append(s.before, s.program, "-i"), s.flags...), d.conf)
+	args := append(append(s.before, s.program, "-i"), s.flags...)
+	if !s.noFile {
+		args = append(args, d.conf)
+	}
 	if s.bare {
 		args = append(append(append(s.before, s.program, "-dontfork"), s.flags...), "-f", d.conf)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"goinetd/config"
@@ -12,24 +13,52 @@ import (
 	"goinetd/inetd/syslog"
 )
 
-// load reads the configuration.
+// load reads the configuration that is to be served.
 func (d *daemon) load() ([]*config.Service, []config.Problem, error) {
-	o := d.o.inetd
-	o.KnownUser = spawn.NewAccounts().Known
-	o.Builtins = builtin.Known()
-	files := d.o.files
-	if len(files) == 0 {
-		files = config.DefaultPaths() // at each reload: there may be other files since
-		d.log.Printf(syslog.Info, "reading %s", strings.Join(files, " and "))
-	}
-	services, problems, err := config.Load(files, o)
-	if d.o.compat && err == nil {
-		problems = append(problems, d.loadCompat(&services, o)...)
-	}
+	services, problems, served, err := d.read(func(text string) { d.log.Printf(syslog.Notice, "%s", text) })
 	if err == nil {
+		d.served.Store(&served)
 		d.checkHosts(services)
 	}
 	return services, problems, err
+}
+
+// preview reads the configuration, and goes on serving the one before.
+func (d *daemon) preview() ([]*config.Service, []config.Problem, error) {
+	services, problems, _, err := d.read(func(string) {})
+	return services, problems, err
+}
+
+// read reads the files that the command line names, or those that are there.
+// It passes lines about the latter to note.
+func (d *daemon) read(note func(string)) ([]*config.Service, []config.Problem, config.Served, error) {
+	o := d.o.inetd
+	o.KnownUser = spawn.NewAccounts().Known
+	o.Builtins = builtin.Known()
+	if d.server != nil {
+		files := d.server.Files()
+		o.Served = func(file string) bool { return files[file] }
+	}
+	if len(d.o.files) == 0 { // at each reload: there may be other files since
+		var served config.Served
+		if p := d.served.Load(); p != nil {
+			served = *p
+		}
+		c, err := config.Choose("/", served, o)
+		for _, text := range c.Notes {
+			note(text)
+		}
+		return c.Services, c.Problems, c.Served(), err
+	}
+	services, problems, err := config.Load(d.o.files, o)
+	if d.o.compat && err == nil {
+		for _, p := range d.loadCompat(&services, o) {
+			if !slices.Contains(problems, p) { // of two services that are both xinetd.conf's
+				problems = append(problems, p)
+			}
+		}
+	}
+	return services, problems, nil, err
 }
 
 // loadCompat adds the services of /etc/inetd.conf whose ids xinetd.conf does
@@ -39,7 +68,7 @@ func (d *daemon) loadCompat(services *[]*config.Service, o config.Options) []con
 	more, problems, err := config.Load([]string{"/etc/inetd.conf"}, o)
 	if err != nil {
 		severity := config.Error // so that a reload removes no service
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, os.ErrNotExist) && (o.Served == nil || !o.Served("/etc/inetd.conf")) {
 			severity = config.Warning
 		}
 		return []config.Problem{{Severity: severity, Text: "-inetd_compat: " + err.Error()}}
@@ -53,7 +82,9 @@ func (d *daemon) loadCompat(services *[]*config.Service, o config.Options) []con
 			*services = append(*services, s)
 		}
 	}
-	return problems
+	var clashes []config.Problem
+	*services, clashes = config.RejectConflicts(*services)
+	return append(problems, clashes...)
 }
 
 // The files of hosts_access(5).

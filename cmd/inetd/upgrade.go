@@ -38,7 +38,7 @@ func (d *daemon) checkUpgrade() error {
 	if err := unix.Access(executable, unix.X_OK); err != nil {
 		return fmt.Errorf("%s: %w", executable, err)
 	}
-	services, problems, err := d.load()
+	services, problems, err := d.preview()
 	if err != nil {
 		return err
 	}
