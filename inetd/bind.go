@@ -1,6 +1,7 @@
 package inetd
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -65,7 +66,8 @@ func (s *Server) openListeners() []config.Problem {
 	return problems
 }
 
-// collectBindingsLocked returns what is to be opened.
+// collectBindingsLocked returns what is to be opened, in the order of the
+// lines: of two addresses that exclude each other the first is opened.
 func (s *Server) collectBindingsLocked() (list []binding) {
 	if s.stopped {
 		return nil
@@ -83,6 +85,9 @@ func (s *Server) collectBindingsLocked() (list []binding) {
 		}
 		list = append(list, b)
 	}
+	slices.SortFunc(list, func(a, b binding) int {
+		return cmp.Or(strings.Compare(a.def.Pos.File, b.def.Pos.File), cmp.Compare(a.def.Pos.Line, b.def.Pos.Line))
+	})
 	return list
 }
 

@@ -1,6 +1,7 @@
 package inetd
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"os"
@@ -56,6 +57,34 @@ func (r *registry) replace(next map[string]*activeService) (added, removed int) 
 	removed = len(r.byKey) + added - len(next)
 	r.byKey = next
 	return added, removed
+}
+
+// moved returns the services that get another address, by their new keys: of
+// their name one service is not configured any more and one is new. Where
+// there are more it is not known which is which.
+func (r *registry) moved(defs []*service.Definition) map[string]*activeService {
+	if r.len() == 0 {
+		return nil
+	}
+	configured, came, gone := map[string]bool{}, map[string][]string{}, map[string][]*activeService{}
+	for _, d := range defs {
+		configured[d.Key] = true
+		if r.byKey[d.Key] == nil {
+			came[d.NameKey()] = append(came[d.NameKey()], d.Key)
+		}
+	}
+	for key, svc := range r.byKey {
+		if !configured[key] {
+			gone[svc.def.NameKey()] = append(gone[svc.def.NameKey()], svc)
+		}
+	}
+	moved := map[string]*activeService{}
+	for name, keys := range came {
+		if len(keys) == 1 && len(gone[name]) == 1 {
+			moved[keys[0]] = gone[name][0]
+		}
+	}
+	return moved
 }
 
 // indexMux rebuilds byMux.
@@ -145,8 +174,8 @@ func (s *Server) define(confs []*config.Service) (defs []*service.Definition, pr
 }
 
 // assignLocked assigns an active service to each definition: the one of its
-// key, else one that has its socket and is not configured any more, else a
-// new one. With keep, services that are not configured any more are kept.
+// key, else the one of its name that has another address now, else one that
+// has its socket and is not configured any more, else a new one. With keep, services that are not configured any more are kept.
 func (s *Server) assignLocked(defs []*service.Definition, keep bool) (next map[string]*activeService, unconfigured []*activeService) {
 	configured := map[string]bool{}
 	for _, d := range defs {
@@ -154,8 +183,15 @@ func (s *Server) assignLocked(defs []*service.Definition, keep bool) (next map[s
 	}
 	next = map[string]*activeService{}
 	taken := map[*activeService]bool{}
+	moved := map[string]*activeService{}
+	if !keep {
+		moved = s.services.moved(defs)
+	}
+	for _, svc := range moved {
+		taken[svc] = true
+	}
 	for _, d := range defs {
-		svc := s.services.byKey[d.Key]
+		svc := cmp.Or(s.services.byKey[d.Key], moved[d.Key])
 		for i := range d.Addresses {
 			// With keep, what is not configured may be a service whose line is broken.
 			if svc != nil || keep || s.sockets.len() == 0 {
@@ -231,8 +267,8 @@ func (s *Server) claimForLocked(svc *activeService, claimed, deleted map[*listen
 		key := p.Key()
 		l := s.sockets.get(key)
 		if claimed[l] {
-			conflicts = append(conflicts, svc.def.Problem(config.Warning, "give one of them another address or port", "%s: %s serves %s already",
-				svc.def.Name, l.svc.def.Name, p.Address))
+			conflicts = append(conflicts, svc.def.Problem(config.Warning, "give one of them another address or port", "%s: %s (%s) serves %s already",
+				svc.def.Name, l.svc.def.Name, l.svc.def.Pos, p.Address))
 			continue
 		}
 		if l != nil && deleted[l] && l.state != stateHandedOff {

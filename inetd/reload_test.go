@@ -100,6 +100,43 @@ func TestReloadKeepsCounts(t *testing.T) {
 	}
 }
 
+// A service that gets another port keeps its counts, where its name says
+// which one it is.
+func TestMovedServiceKeepsCounts(t *testing.T) {
+	one, two, three := freeAddr(t), freeAddr(t), freeAddr(t)
+	named := func(id, table, at string) string { return echo(table, at, "id = \""+id+"\"\nper_source = 1") }
+	s := newTestServer(t, named("a", "x", one)).run()
+	c := dialServed(t, one)
+	s.reload(named("a", "x", two))
+	if got := exchange(t, two, "x"); got != "" {
+		t.Errorf("the client of the old port is not counted: %q", got)
+	}
+	s.reload(named("a", "x", three) + named("a", "y", one)) // either may be the old one
+	if got := exchange(t, three, "x") + exchange(t, one, "x"); got != "xx" {
+		t.Errorf("counted for another service: %q", got)
+	}
+	if got := s.served(); got != "a listening, a listening" {
+		t.Errorf("served: %s", got)
+	}
+	c.Close()
+	s.until("no slot is left over", func() bool { return s.running == 0 })
+}
+
+// Of an address and every address of one port the first line has it, and the
+// other one's problem names no process to end.
+func TestAddressBesideAll(t *testing.T) {
+	at := freeAddr(t)
+	port := at[strings.LastIndexByte(at, ':')+1:]
+	for range 5 {
+		s := newTestServer(t, echo("any", port, "")+echo("one", at, ""))
+		s.logged("bind tcp " + at + ": address already in use by another service of this inetd (one is retried until it can listen)")
+		if got := s.served(); !strings.HasPrefix(got, "any listening") || !strings.HasSuffix(got, "one opening") {
+			t.Errorf("served: %s", got)
+		}
+		s.Stop()
+	}
+}
+
 func TestRegistry(t *testing.T) {
 	r := newRegistry()
 	svc := func(key, mux string) *activeService {
@@ -188,7 +225,7 @@ func TestAddressInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newTestServer(t, echo("a", at, "")+echo("b", freeAddr(t), ""))
-	s.logged("bind tcp " + at + ": address already in use by pid ")
+	s.logged("bind tcp " + at + ": address already in use by another service of this inetd (a is retried") // which this test is
 	s.logged("a is retried until it can listen")
 	if got := s.served(); got != "a opening, b listening" {
 		t.Errorf("served: %s", got)
@@ -433,7 +470,7 @@ func TestBrokenServiceKeepsItsSocket(t *testing.T) {
 	if s.listener("a") != l || l.svc.def.Name != "a" {
 		t.Errorf("the socket is %s's", l.svc.def.Name)
 	}
-	s.logged("b: a serves tcp " + one + " already")
+	s.logged("b: a (test.toml:1) serves tcp " + one + " already")
 }
 
 // A connection is ended once it has been idle for the limit.

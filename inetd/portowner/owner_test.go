@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -175,7 +176,8 @@ func TestUsersFiles(t *testing.T) {
 	}
 }
 
-// The holder of a port is found among processes; it can be ourselves.
+// The owner of a port is found among processes. It is never this one: there
+// is nobody to end. What we have on IPv6 alone keeps nobody from IPv4.
 func TestPortOfThisProcess(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -183,13 +185,61 @@ func TestPortOfThisProcess(t *testing.T) {
 	}
 	defer l.Close()
 	at := netip.MustParseAddrPort(l.Addr().String())
-	if got, _ := Scan().OfPort("tcp", at); !strings.HasPrefix(got.Desc, "pid "+strconv.Itoa(os.Getpid())+" (portowner.test, user ") {
+	if got, ok := Scan().OfPort("tcp", at); !ok || got != (Owner{Desc: "another service of this inetd"}) {
 		t.Errorf("got %q", got)
 	}
 	if got, ok := Scan().OfPort("udp", at); ok {
 		t.Errorf("over udp: %q", got)
 	}
 	if got := Describe(os.Getpid()); !strings.HasPrefix(got.Desc, "pid "+strconv.Itoa(os.Getpid())+" (portowner.test, user ") {
+		t.Errorf("got %q", got)
+	}
+	six, err := net.Listen("tcp6", "[::]:0") // package net sets IPV6_V6ONLY for tcp6
+	if err != nil {
+		t.Skip(err)
+	}
+	defer six.Close()
+	port := uint16(six.Addr().(*net.TCPAddr).Port)
+	if got, ok := Scan().OfPort("tcp", netip.AddrPortFrom(netip.IPv4Unspecified(), port)); ok {
+		t.Errorf("an IPv4 port that is free: %q", got)
+	}
+	if _, ok := Scan().OfPort("tcp", netip.AddrPortFrom(netip.IPv6Unspecified(), port)); !ok {
+		t.Error("an IPv6 port that we have is said to be free")
+	}
+}
+
+// Another process on a port is named although we have it on IPv6.
+func TestPortOfAnotherProcess(t *testing.T) {
+	l, err := net.Listen("tcp4", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	six, err := net.Listen("tcp6", fmt.Sprintf("[::]:%d", port))
+	if err != nil {
+		t.Skip(err)
+	}
+	defer six.Close()
+	file, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command("/bin/cat")
+	child.ExtraFiles = []*os.File{file}
+	stdin, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer child.Wait()
+	defer stdin.Close()
+	file.Close()
+	l.Close() // now the child alone has it
+	got, _ := Scan().OfPort("tcp", netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(port)))
+	if !strings.HasPrefix(got.Desc, fmt.Sprintf("pid %d (cat, ", child.Process.Pid)) {
 		t.Errorf("got %q", got)
 	}
 }

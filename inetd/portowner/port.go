@@ -3,16 +3,19 @@ package portowner
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"maps"
 	"net/netip"
 	"strings"
 )
 
 // OfPort returns the owner of a port, and false where there is none any more.
+// This process is named only where nobody else has it.
 func (p *Processes) OfPort(network string, at netip.AddrPort) (who Owner, ok bool) {
 	inodes := map[string]bool{}
 	for _, file := range []string{network, network + "6"} {
 		for _, line := range p.table(file) {
-			if inode, ok := matchesPort(line, network, at); ok {
+			inode, ok := matchesPort(line, network, at)
+			if ok && !(file != network && at.Addr().Is4() && p.isIPv6Only(inode)) {
 				inodes[inode] = true
 			}
 		}
@@ -35,6 +38,13 @@ func (p *Processes) OfPath(path string) (who Owner, ok bool) {
 func (p *Processes) describe(inodes map[string]bool, network string, port uint16) (who Owner, ok bool) {
 	if len(inodes) == 0 {
 		return Owner{}, false
+	}
+	maps.DeleteFunc(inodes, func(inode string, _ bool) bool {
+		_, ours := p.own[inode]
+		return ours
+	})
+	if len(inodes) == 0 {
+		return Owner{Desc: "another service of this inetd"}, true
 	}
 	// systemd keeps a socket that it has passed to a service: name the service.
 	if pids := p.with(inodes); len(pids) > 0 {

@@ -15,12 +15,13 @@ import (
 // milliseconds. Without root it sees only the processes of its own user.
 type Processes struct {
 	bySocket map[string][]int    // pids, by inode
+	own      map[string]int      // our own descriptors, by inode
 	tables   map[string][]string // lines of /proc/net's files
 }
 
 // Scan walks through /proc.
 func Scan() *Processes {
-	p := &Processes{bySocket: map[string][]int{}, tables: map[string][]string{}}
+	p := &Processes{bySocket: map[string][]int{}, own: map[string]int{}, tables: map[string][]string{}}
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		fds, err := os.ReadDir(dir + "/fd")
@@ -38,12 +39,27 @@ func Scan() *Processes {
 				continue
 			}
 			inode = strings.TrimSuffix(inode, "]")
+			if pid == os.Getpid() {
+				p.own[inode], _ = strconv.Atoi(fd.Name())
+			}
 			if pids := p.bySocket[inode]; len(pids) == 0 || pids[len(pids)-1] != pid {
 				p.bySocket[inode] = append(pids, pid)
 			}
 		}
 	}
 	return p
+}
+
+// isIPv6Only reports whether a socket is one of ours that leaves IPv4 to
+// others. /proc/net does not have that, and of other processes' sockets it is
+// not known.
+func (p *Processes) isIPv6Only(inode string) bool {
+	fd, mine := p.own[inode]
+	if !mine {
+		return false
+	}
+	v6only, err := unix.GetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY)
+	return err == nil && v6only == 1
 }
 
 // with returns the processes that have one of the sockets open, in the order

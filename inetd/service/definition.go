@@ -52,6 +52,10 @@ type Log struct {
 	Success, Failure syslog.Priority
 }
 
+// NameKey returns the part of Key that stays when the service gets another
+// address.
+func (d *Definition) NameKey() string { return d.Name + "/" + string(d.Type) }
+
 // Redirects reports whether connections are forwarded to another address.
 func (d *Definition) Redirects() bool { return d.Policy != nil && d.Policy.Redirect != "" }
 
