@@ -4,41 +4,53 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"goinetd/config"
 )
 
 // convert writes a configuration in another dialect. Settings that it cannot
-// say are listed, and nothing is written unless they may be lost.
+// say are listed. Nothing is written where the configuration has errors, or
+// where settings would be lost unless they may be: what has replaced a file
+// would have fewer services.
 func convert(args []string, stdout, stderr io.Writer) int {
 	f, dialect := flags("convert", stderr)
 	to := f.String("to", "", "toml, xinetd, inetd or systemd")
 	lossy := f.Bool("lossy", false, "write it although settings are lost")
-	directory := f.String("o", "", "directory for systemd's units; else they are printed")
+	output := f.String("o", "", "file to write, or directory for systemd's units; else they are printed")
 	c, err := load(f, args, dialect)
 	if err == nil && *to != "toml" && *to != "xinetd" && *to != "inetd" && *to != "systemd" {
 		err = fmt.Errorf("--to: %q is none of toml, xinetd, inetd and systemd", *to)
 	}
-	if err == nil && *directory != "" && *to != "systemd" {
-		err = errors.New("-o goes with --to systemd")
-	}
 	if err != nil {
 		return fatal("convert", err, stderr)
 	}
+	errorCount := 0
+	for _, note := range c.notes {
+		fmt.Fprintln(stderr, note)
+	}
 	for _, p := range c.problems {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Severity, p)
+		if p.Severity == config.Error {
+			errorCount++
+		}
 	}
-	var out string
+	if errorCount > 0 {
+		fmt.Fprintf(stderr, "inetctl: convert: the configuration has %s (nothing is written)\n", count(errorCount, "error"))
+		return exitErrors
+	}
+	var text string
 	var units []config.Unit
 	var lost []config.Loss
 	if *to == "systemd" {
 		units, lost = config.Units(c.services)
-		out = printed(units)
+		text = printed(units)
 	} else {
-		out, lost = config.Write(config.Dialect(*to), c.services, c.o)
+		text, lost = config.Write(config.Dialect(*to), c.services, c.o)
 	}
 	extensions := 0
 	for _, l := range lost {
@@ -53,21 +65,53 @@ func convert(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "inetctl: convert: %s has no equivalent of %s (nothing is written; --lossy writes the rest)\n", *to, count(n, "setting"))
 		return exitWarnings
 	}
-	if *directory != "" {
-		err = writeUnits(*directory, units)
-	} else {
-		_, err = io.WriteString(stdout, out)
+	switch {
+	case *output == "":
+		_, err = io.WriteString(stdout, text)
+	case *to == "systemd":
+		err = writeUnits(*output, units)
+	case len(c.services) == 0:
+		err = errors.New("there is no service to convert (nothing is written)")
+	default:
+		err = replaceFile(*output, text)
 	}
 	if err != nil {
 		return fatal("convert", err, stderr)
 	}
-	switch {
-	case config.Errors(c.problems):
-		return exitErrors
-	case extensions > 0:
+	if extensions > 0 {
 		return exitWarnings
 	}
 	return exitOK
+}
+
+// replaceFile writes a file as a whole or not at all: a temporary file beside
+// it is renamed. A link stays, and the file that it names is replaced.
+func replaceFile(path, text string) error {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	mode := os.FileMode(0o644)
+	if info, err := os.Stat(path); err == nil {
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("-o: %s is not a regular file", path)
+		}
+		mode = info.Mode().Perm()
+	}
+	// A directory of configuration files is read without names with a dot in
+	// front.
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
 }
 
 // printed returns units one after the other, each with its name above.
@@ -82,9 +126,18 @@ func printed(units []config.Unit) string {
 	return b.String()
 }
 
-// writeUnits writes units into a directory. What is there already is not
-// overwritten.
+// writeUnits writes units into a directory, which it makes. What is there
+// already is not overwritten, and then none is written.
 func writeUnits(directory string, units []config.Unit) error {
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		return err
+	}
+	for _, u := range units {
+		path := filepath.Join(directory, u.Name)
+		if _, err := os.Lstat(path); err == nil {
+			return &fs.PathError{Op: "open", Path: path, Err: syscall.EEXIST}
+		}
+	}
 	for _, u := range units {
 		f, err := os.OpenFile(filepath.Join(directory, u.Name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 		if err != nil {
