@@ -123,9 +123,9 @@ func TestChoose(t *testing.T) {
 // What cannot be read is not passed over for another input.
 func TestChooseUnreadable(t *testing.T) {
 	root := t.TempDir()
-	os.MkdirAll(root+"/etc/inetd.conf/x", 0o755)
-	os.Symlink("loop", root+"/etc/loop")
-	os.Symlink("loop", root+"/etc/inetd.toml")
+	os.MkdirAll(root+"/etc", 0o755)
+	os.Symlink("inetd.toml", root+"/etc/inetd.toml")
+	os.WriteFile(root+"/etc/inetd.conf", []byte("7 stream tcp nowait root /bin/x\n"), 0o644)
 	if _, err := Choose(root, nil, Options{}); err == nil || !strings.Contains(err.Error(), "inetd.toml") {
 		t.Errorf("a link to itself: %v", err)
 	}
@@ -154,5 +154,21 @@ func TestEmptyFile(t *testing.T) {
 				t.Errorf("%q, served %q, read by %s: %v %v, want %q", c.text, c.served, filepath.Base(path), problems, err, c.want)
 			}
 		}
+	}
+}
+
+// A file whose services run, and that is not there any more by its name.
+func TestServedFileGoes(t *testing.T) {
+	dir := t.TempDir()
+	os.Symlink("nowhere", dir+"/a")
+	for _, served := range []bool{false, true} {
+		o := Options{Served: func(file string) bool { return served && file == dir+"/a" }}
+		if _, problems, err := Load([]string{dir}, o); err != nil || len(problems) != 1 || Errors(problems) != served {
+			t.Errorf("a link to nothing, served %v: %v %v", served, problems, err)
+		}
+	}
+	o := Options{Served: func(file string) bool { return file == dir }}
+	if _, _, err := Load([]string{dir}, o); err == nil {
+		t.Error("a file that has become a directory is read")
 	}
 }

@@ -28,9 +28,9 @@ type Options struct {
 	// "user.group" means. Nil: there is none with a dot in the name.
 	KnownUser func(name string) bool
 
-	// Served reports whether services of a file run. Such a file that is
-	// suddenly empty is an error, so that none of them is removed. Nil: no
-	// services run.
+	// Served reports whether services of a file run. Where such a file is
+	// suddenly empty, or a link to nothing, that is an error, so that none of
+	// them is removed. Nil: no services run.
 	Served func(file string) bool
 }
 
@@ -54,7 +54,7 @@ func Load(paths []string, o Options) ([]*Service, []Problem, error) {
 	var services []*Service
 	var problems []Problem
 	for _, path := range paths {
-		files, skipped, err := filesOf(path)
+		files, skipped, err := o.filesOf(path)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -82,11 +82,13 @@ func isBlank(text string) bool {
 	return strings.TrimSpace(strings.TrimPrefix(text, "\ufeff")) == ""
 }
 
+func (o *Options) served(file string) bool { return o.Served != nil && o.Served(file) }
+
 // emptyFile returns the problem of a file without text: a write that failed
 // leaves one.
 func (o *Options) emptyFile(file string) Problem {
 	p := Problem{Pos: Pos{File: file}, Severity: Warning, Text: "the file is empty", Hint: "write services into it, or a comment"}
-	if o.Served != nil && o.Served(file) {
+	if o.served(file) {
 		p.Severity, p.Hint = Error, "no service is removed; if it is to have none, write a comment into it"
 	}
 	return p
@@ -147,7 +149,7 @@ func tomlTable(line string) bool {
 }
 
 // filesOf returns the files that a path on the command line stands for.
-func filesOf(path string) (files []string, skipped []Problem, err error) {
+func (o *Options) filesOf(path string) (files []string, skipped []Problem, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, nil, err
@@ -158,6 +160,9 @@ func filesOf(path string) (files []string, skipped []Problem, err error) {
 	if !info.IsDir() {
 		return nil, nil, fmt.Errorf("%s is neither a file nor a directory, and could not be read again at a reload", path)
 	}
+	if o.served(path) { // a container engine makes a directory of a file that is not there
+		return nil, nil, fmt.Errorf("%s is a directory, and was a file", path)
+	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return nil, nil, err
@@ -167,7 +172,11 @@ func filesOf(path string) (files []string, skipped []Problem, err error) {
 		info, err := os.Stat(file)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // removed since, or a link to nothing
-			skipped = append(skipped, Problem{Pos: Pos{File: file}, Text: "not read: its target does not exist", Hint: "remove the link, or correct it"})
+			p := Problem{Pos: Pos{File: file}, Text: "not read: its target does not exist", Hint: "remove the link, or correct it"}
+			if o.served(file) {
+				p.Severity = Error
+			}
+			skipped = append(skipped, p)
 		case err != nil:
 			return nil, nil, err
 		case isLeftover(e.Name()):

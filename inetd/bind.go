@@ -67,7 +67,7 @@ func (s *Server) openListeners() []config.Problem {
 }
 
 // collectBindingsLocked returns what is to be opened, in the order of the
-// lines: of two addresses that exclude each other the first is opened.
+// configuration: of two addresses that exclude each other the first is opened.
 func (s *Server) collectBindingsLocked() (list []binding) {
 	if s.stopped {
 		return nil
@@ -85,9 +85,7 @@ func (s *Server) collectBindingsLocked() (list []binding) {
 		}
 		list = append(list, b)
 	}
-	slices.SortFunc(list, func(a, b binding) int {
-		return cmp.Or(strings.Compare(a.def.Pos.File, b.def.Pos.File), cmp.Compare(a.def.Pos.Line, b.def.Pos.Line))
-	})
+	slices.SortFunc(list, func(a, b binding) int { return cmp.Compare(a.l.number, b.l.number) })
 	return list
 }
 

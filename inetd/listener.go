@@ -19,6 +19,7 @@ type listener struct {
 	*service.Address            // a reload replaces it by one with the same Key
 	inherited        *inherited // the service manager's socket; nil: it is ours
 	svc              *activeService
+	number           uint64 // they are opened in this order
 
 	state       state
 	fd          int             // -1: not open

@@ -12,6 +12,7 @@ import (
 // were there before us. It is guarded by Server.mu.
 type socketTable struct {
 	byKey     map[string]*listener // by socket.Address.Key
+	added     uint64               // listeners so far
 	inherited []*inherited         // the service manager's
 	retained  []*socket.Inherited  // a process before us opened them; nil once Start is done
 }
@@ -38,7 +39,8 @@ func (t *socketTable) get(key string) *listener { return t.byKey[key] }
 
 // add adds a listener that is not open yet.
 func (t *socketTable) add(key string, a *service.Address, svc *activeService) *listener {
-	l := &listener{Address: a, svc: svc, fd: -1}
+	t.added++
+	l := &listener{Address: a, svc: svc, fd: -1, number: t.added}
 	t.byKey[key] = l
 	return l
 }

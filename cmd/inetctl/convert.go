@@ -29,18 +29,8 @@ func convert(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fatal("convert", err, stderr)
 	}
-	errorCount := 0
-	for _, note := range c.notes {
-		fmt.Fprintln(stderr, note)
-	}
-	for _, p := range c.problems {
-		fmt.Fprintf(stderr, "%s: %v\n", p.Severity, p)
-		if p.Severity == config.Error {
-			errorCount++
-		}
-	}
-	if errorCount > 0 {
-		fmt.Fprintf(stderr, "inetctl: convert: the configuration has %s (nothing is written)\n", count(errorCount, "error"))
+	if n := printProblems(c, stderr); n > 0 {
+		fmt.Fprintf(stderr, "inetctl: convert: the configuration has %s (nothing is written)\n", count(n, "error"))
 		return exitErrors
 	}
 	var text string
@@ -52,15 +42,7 @@ func convert(args []string, stdout, stderr io.Writer) int {
 	} else {
 		text, lost = config.Write(config.Dialect(*to), c.services, c.o)
 	}
-	extensions := 0
-	for _, l := range lost {
-		if l.Extension {
-			extensions++
-			fmt.Fprintf(stderr, "extension: %v\n", l)
-		} else {
-			fmt.Fprintf(stderr, "lost: %v\n", l)
-		}
-	}
+	extensions := printLosses(lost, stderr)
 	if n := len(lost) - extensions; n > 0 && !*lossy {
 		fmt.Fprintf(stderr, "inetctl: convert: %s has no equivalent of %s (nothing is written; --lossy writes the rest)\n", *to, count(n, "setting"))
 		return exitWarnings
@@ -82,6 +64,35 @@ func convert(args []string, stdout, stderr io.Writer) int {
 		return exitWarnings
 	}
 	return exitOK
+}
+
+// printProblems prints which files were read and what is wrong with them. It
+// returns the number of errors.
+func printProblems(c configuration, stderr io.Writer) (n int) {
+	for _, note := range c.notes {
+		fmt.Fprintln(stderr, note)
+	}
+	for _, p := range c.problems {
+		fmt.Fprintf(stderr, "%s: %v\n", p.Severity, p)
+		if p.Severity == config.Error {
+			n++
+		}
+	}
+	return n
+}
+
+// printLosses prints the settings that are lost, and those that are written
+// although xinetd itself does not know them. It returns the number of these.
+func printLosses(lost []config.Loss, stderr io.Writer) (extensions int) {
+	for _, l := range lost {
+		if l.Extension {
+			extensions++
+			fmt.Fprintf(stderr, "extension: %v\n", l)
+		} else {
+			fmt.Fprintf(stderr, "lost: %v\n", l)
+		}
+	}
+	return extensions
 }
 
 // replaceFile writes a file as a whole or not at all: a temporary file beside

@@ -26,7 +26,8 @@ const usage = `usage: inetctl check [--json] [-f dialect] [file ...]
        inetctl version
 Without files it reads what inetd reads: the first of /etc/inetd.toml,
 /etc/inetd.conf (with /etc/inetd.d) and /etc/xinetd.conf that has services.
-For a user other than root that is ~/.config/inetd.toml or inetd.conf, if one exists.
+Users other than root have ~/.config/inetd.toml or inetd.conf read instead, if
+one of them exists.
 The dialect of a file (inetd, xinetd or toml) is detected, or set with -f.`
 
 // Exit statuses.

@@ -26,8 +26,9 @@ const usage = `usage: inetd [-dEilV] [-f dialect] [-q length] [-R rate] [-c max]
   -p pidfile  instead of /run/inetd.pid, which is only written in the background ("": none)
   -V          print the version and exit
 Without files it reads the first of /etc/inetd.toml, /etc/inetd.conf (with
-/etc/inetd.d) and /etc/xinetd.conf that exists. -a, -c, -C, -R and -s apply to
-the services of inetd.conf. Under the name xinetd, it takes xinetd's options.`
+/etc/inetd.d) and /etc/xinetd.conf that has services. -a, -c, -C, -R and -s
+apply to the services of inetd.conf. Under the name xinetd, it takes xinetd's
+options.`
 
 // options are what the command line says.
 type options struct {

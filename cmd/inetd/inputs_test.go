@@ -45,6 +45,7 @@ func TestEmptyFile(t *testing.T) {
 	if got := request(t, p, "x"); got != "x" {
 		t.Errorf("it is not back: %q", got)
 	}
+	setup{conf: ""}.start(t).find("no services are configured; waiting for SIGHUP", 1)
 }
 
 // A daemon whose command line names no file goes to another one only for its
@@ -94,4 +95,48 @@ func TestInputsThatComeAndGo(t *testing.T) {
 	d.find(`now reading /etc/inetd\.conf and /etc/inetd\.d; /etc/inetd\.toml \(1 service\) is no longer read\n`, 1)
 	write(t, "/etc/inetd.d/two", "", 0o644)
 	step("its file is empty", "conf")
+}
+
+// -inetd_compat adds the services of inetd.conf: each of those that share a
+// name, and none that xinetd.conf has the port of. They stay when the file is
+// moved away.
+func TestCompat(t *testing.T) {
+	need(t, "root")
+	if !inside(t) {
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
+	p, q, r := port(t), port(t), port(t)
+	etc(t, map[string]string{"services": fmt.Sprintf("quiz %d/tcp\n", p), "inetd.conf": fmt.Sprintf(
+		"127.0.0.1:quiz stream tcp nowait nobody /bin/echo echo one\n127.0.0.2:quiz stream tcp nowait nobody /bin/echo echo two\n127.0.0.1:%d stream tcp nowait nobody /bin/echo echo three\n", r)})
+	dir := folder(t)
+	os.Symlink(built.inetd, dir+"/xinetd")
+	d := setup{conf: entry(q, "server = /bin/echo", "server_args = xinetd") + entry(r, "server = /bin/echo", "server_args = xinetd"),
+		program: dir + "/xinetd", bare: true, flags: []string{"-inetd_compat"}}.start(t)
+	d.find(fmt.Sprintf(`inetd\.conf:3: %d is already served by inetd\.conf:\d+ \(service %d skipped`, r, r), 1)
+	check := func(when string) {
+		t.Helper()
+		for _, c := range []struct {
+			address string
+			port    int
+			want    string
+		}{{"127.0.0.1", p, "one"}, {"127.0.0.2", p, "two"}, {"127.0.0.1", q, "xinetd"}, {"127.0.0.1", r, "xinetd"}} {
+			conn, err := net.Dial("tcp", net.JoinHostPort(c.address, fmt.Sprint(c.port)))
+			if err != nil {
+				t.Errorf("%s: %v\n%s", when, err, d.text())
+				continue
+			}
+			if got := readAll(t, conn); got != c.want+"\n" {
+				t.Errorf("%s: %s:%d says %q, want %s", when, c.address, c.port, got, c.want)
+			}
+			conn.Close()
+		}
+	}
+	check("at the start")
+	os.Remove("/etc/inetd.conf")
+	d.signal(syscall.SIGHUP)
+	d.await("RELOADING=1")
+	d.await("READY=1")
+	d.find(`-inetd_compat: .*no such file or directory`, 1)
+	check("without inetd.conf")
 }
