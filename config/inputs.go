@@ -77,7 +77,7 @@ func existingInputs(root string, o Options) (inputs []*Input, err error) {
 		inputs = append(inputs, in)
 	}
 	if inputs == nil {
-		return nil, fmt.Errorf("no configuration: %w", &fs.PathError{Op: "stat", Path: strings.Join(all, ", "), Err: syscall.ENOENT})
+		return nil, fmt.Errorf("no configuration in %s: %w", strings.Join(all, ", "), syscall.ENOENT)
 	}
 	return inputs, nil
 }

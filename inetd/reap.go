@@ -3,6 +3,7 @@ package inetd
 import (
 	"cmp"
 	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -60,9 +61,12 @@ func (s *Server) childExited(e spawn.Exit, t task) {
 
 // adoptLocked counts the programs that a process before us started.
 func (s *Server) adoptLocked(children []handover.Child) {
+	named := s.services.byName()
 	for _, c := range children {
 		t := task{from: c.Client, start: time.Until(c.Start) + s.now(), auxiliary: true}
-		if svc := s.services.byKey[c.Service]; svc != nil {
+		name, _, _ := strings.Cut(c.Service, " ")
+		// The service may have got another address with the upgrade.
+		if svc := cmp.Or(s.services.byKey[c.Service], named[name]); svc != nil {
 			t.svc, t.def, t.auxiliary = svc, svc.def, false
 			svc.gate.Adopt(c.Client.Addr())
 			s.running++

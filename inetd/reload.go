@@ -87,6 +87,20 @@ func (r *registry) moved(defs []*service.Definition) map[string]*activeService {
 	return moved
 }
 
+// byName returns the services that are the only ones of their name, by
+// service.Definition.NameKey.
+func (r *registry) byName() map[string]*activeService {
+	named := map[string]*activeService{}
+	for _, svc := range r.byKey {
+		name := svc.def.NameKey()
+		if _, twice := named[name]; twice {
+			svc = nil
+		}
+		named[name] = svc
+	}
+	return named
+}
+
 // indexMux rebuilds byMux.
 func (r *registry) indexMux() {
 	clear(r.byMux)

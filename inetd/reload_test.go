@@ -308,6 +308,21 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
+// A program of a service that has another address after the upgrade, or whose
+// key was made otherwise by the version before, is counted for the only
+// service of its name.
+func TestHandOverByName(t *testing.T) {
+	state := handover.State{}
+	for _, key := range []string{"one/stream tcp1 192.0.2.1", "many/stream tcp1 192.0.2.1", "one/dgram udp1 192.0.2.1"} {
+		state.Children = append(state.Children, handover.Child{PID: 1, Service: key, Start: time.Now()})
+	}
+	s := newTestServer(t, echo("one", freeAddr(t), "")+echo("x", freeAddr(t), `id = "many"`)+echo("y", freeAddr(t), `id = "many"`),
+		func(o *Options) { o.State = state })
+	if n := s.listener("one").svc.gate.Running(); n != 1 || s.running != 1 {
+		t.Errorf("%d programs are counted for it, %d in all", n, s.running)
+	}
+}
+
 // Whether programs have the sockets of wait services is answered by one walk
 // through /proc for all of them, and not under the lock.
 func TestOneWalkThroughProc(t *testing.T) {
