@@ -190,9 +190,9 @@ type Service struct {
 	PerSourcePerMinute int // starts in a minute for one client address
 	CPS                Rate
 	CPSPerSource       Rate
-	MaxLoad            float64 // average over one minute
-	Queue              bool    // clients over Instances wait in the accept queue; else they are refused
-	NoRetry            bool    // a fork that fails for want of something is not tried again
+	MaxLoad            float64       // average over one minute
+	Queue              bool          // clients over Instances wait in the accept queue; else they are refused
+	NoRetry            bool          // a fork that fails for want of something is not tried again
 	StartTimeout       time.Duration // from the fork to the exec; 0: ten seconds
 	IdleTimeout        time.Duration // 0: none, but ten minutes for builtins; Forever
 	SessionTimeout     time.Duration

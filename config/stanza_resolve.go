@@ -307,7 +307,7 @@ func (b *builder) resolveServer() *fault {
 	case s.Internal != "":
 		s.Server = ""
 		builtin := b.etc.builtins.find(s.Internal)
-		if s.SocketType == Stream && !builtin.Stream || s.SocketType == Dgram && !builtin.Datagram || s.SocketType != Stream && s.SocketType != Dgram {
+		if builtin == nil || s.SocketType == Stream && !builtin.Stream || s.SocketType == Dgram && !builtin.Datagram || s.SocketType != Stream && s.SocketType != Dgram {
 			return faultf("correct socket_type", "the internal service %s is not served over %s", s.Internal, s.SocketType).inSetting("type")
 		}
 	case s.Server == "":

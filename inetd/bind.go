@@ -25,6 +25,7 @@ type binding struct {
 	fd      int             // -1: not open yet
 	file    socket.Identity // of a Unix socket
 	existed bool            // the socket was open before: a program may have it, too
+	inode   uint64          // of the socket
 	waiter  int             // pid of that program; 0: none
 	err     error
 }
@@ -48,7 +49,14 @@ func (s *Server) openListeners() []config.Problem {
 	for i := range bindings {
 		b := &bindings[i]
 		b.open()
-		if b.existed && b.def.Wait {
+		switch {
+		case !b.existed || !b.def.Wait:
+		case s.o.State.Table != nil: // it has the programs of before us
+			s.mu.Lock()
+			b.waiter = s.waiters[b.inode].PID
+			delete(s.waiters, b.inode)
+			s.mu.Unlock()
+		default:
 			b.waiter, _ = scan().SharedWith(b.fd)
 		}
 	}
@@ -91,9 +99,12 @@ func (s *Server) collectBindingsLocked() (list []binding) {
 
 // open opens the socket, or prepares the one that exists.
 func (b *binding) open() {
-	if b.address.Network == "unix" {
-		defer func() { b.file = socket.Identify(b.address.Path) }()
-	}
+	defer func() {
+		b.inode = socket.Inode(b.fd)
+		if b.address.Network == "unix" {
+			b.file = socket.Identify(b.address.Path)
+		}
+	}()
 	if !b.existed {
 		b.fd, b.err = socket.Open(b.address.Address, *b.def.Socket)
 		return
@@ -155,7 +166,7 @@ func (s *Server) installLocked(b binding) {
 		}
 		return
 	}
-	l.fd, l.nonblocking = b.fd, false
+	l.fd, l.inode, l.nonblocking = b.fd, b.inode, false
 	if l.inherited != nil {
 		l.inherited.listener = l
 	} else {
@@ -250,8 +261,7 @@ func (r *bindRetry) schedule(waiting int, try func()) {
 // wants.
 func (s *Server) closeRetained() {
 	s.mu.Lock()
-	retained := s.sockets.retained
-	s.sockets.retained = nil
+	retained := s.sockets.takeAllRetained()
 	s.mu.Unlock()
 	for _, in := range retained {
 		s.log.Printf(syslog.Notice, "%s, retained from the inetd before this one, belongs to no service: closed", in.Address)

@@ -46,7 +46,10 @@ func newTestServer(t testing.TB, text string, change ...func(*Options)) *testSer
 	dir := t.TempDir()
 	s := &testServer{t: t, log: filepath.Join(dir, "log")}
 	file := syslog.NewFile("", s.log, syslog.Limits{})
-	t.Cleanup(file.Close)
+	t.Cleanup(func() {
+		file.Flush() // lest the file be created again when its folder is removed
+		file.Close()
+	})
 	o := Options{Log: file.Logger, Hosts: hosts.New(filepath.Join(dir, "hosts.allow"), filepath.Join(dir, "hosts.deny"))}
 	for _, f := range change {
 		f(&o)
@@ -113,6 +116,18 @@ func (s *testServer) until(what string, holds func() bool) {
 			s.t.Fatalf("not within %v: %s", patience, what)
 		}
 	}
+}
+
+// keyOf returns the key of a service.
+func (s *testServer) keyOf(name string) string {
+	s.t.Helper()
+	for key, svc := range s.services.byKey {
+		if svc.def.Name == name {
+			return key
+		}
+	}
+	s.t.Fatalf("no service %s", name)
+	return ""
 }
 
 // listener returns the first listener of a service.
@@ -402,7 +417,13 @@ func (n *fakeNotifier) Unstore(name string) {
 func (n *fakeNotifier) count() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return len(n.stored)
+	sockets := 0
+	for name := range n.stored {
+		if strings.HasPrefix(name, "kept-") {
+			sockets++
+		}
+	}
+	return sockets
 }
 
 // TestNotifier stores our sockets, reports the state, and beats.

@@ -23,6 +23,7 @@ type listener struct {
 
 	state       state
 	fd          int             // -1: not open
+	inode       uint64          // of the socket
 	file        socket.Identity // of a Unix socket that we opened
 	storeName   string          // of the service manager's copy; empty: it has none
 	polled      bool            // fd is in the epoll set
@@ -84,7 +85,9 @@ func (s *Server) setStateLocked(l *listener, to state) {
 	case to == stateSuspended && l.keepsPort():
 		socket.StopListening(l.fd, l.Type)
 	case to == stateClosed || to == stateSuspended && l.inherited == nil:
-		l.file.Remove(l.Path)
+		if !s.stopped || l.storeName == "" {
+			l.file.Remove(l.Path)
+		}
 		s.closeUnusedLocked(l)
 	}
 	if to == stateClosed {

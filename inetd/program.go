@@ -46,7 +46,7 @@ func (s *Server) endStart(sc *scratch, c *client, image *spawn.Image, t *task, p
 			sc.logStart(c.def, p.PID, t.from, t.severity)
 			s.limitTime(p.PID, t)
 		}
-		s.children.Add(p, *t) // last: from here on childExited can be called
+		s.addChild(p, *t) // last: from here on childExited can be called
 		unix.Close(c.fd)
 		if t.handedOff != nil {
 			s.endHandOff(t)

@@ -3,12 +3,11 @@ package inetd
 import (
 	"cmp"
 	"net/netip"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"goinetd/inetd/handover"
+	"goinetd/config"
 	"goinetd/inetd/logline"
 	"goinetd/inetd/service"
 	"goinetd/inetd/spawn"
@@ -28,6 +27,7 @@ type task struct {
 	severity  syslog.Priority // of its log lines; 0: the service's
 	timers    []*time.Timer   // of its time limits
 	serial    uint64          // distinguishes it from another program of the same pid, where there are timers
+	record    int             // of Server.table, counted from 1; 0: none
 	auxiliary bool            // a command of hosts_options(5), or unknown: no service counts it
 	command   string          // "spawn" or "twist" for a command of hosts_options(5); empty: the service's program
 }
@@ -39,6 +39,9 @@ func (s *Server) newTask(c *client) task {
 // childExited frees the slot of a program that has ended, reclaims its
 // socket, and writes the EXIT line. Only the reaper calls it.
 func (s *Server) childExited(e spawn.Exit, t task) {
+	if t.record > 0 {
+		s.table.Remove(t.record - 1)
+	}
 	if t.auxiliary {
 		return
 	}
@@ -53,26 +56,13 @@ func (s *Server) childExited(e spawn.Exit, t task) {
 		s.reclaimLocked(t.handedOff, t.handOff)
 	}
 	s.mu.Unlock()
-	if e.HasStatus && logline.HasExit(t.def.OnSuccess) {
-		s.exitLine = logline.Exit(s.exitLine[:0], t.def.Name, t.def.OnSuccess, e.Status, e.PID, s.now()-t.start)
-		t.def.Log.Logger.Log(cmp.Or(t.severity, t.def.Log.Success), s.exitLine, syslog.Fields{Service: t.def.Name, Client: t.from.Addr(), PID: e.PID})
-	}
-}
-
-// adoptLocked counts the programs that a process before us started.
-func (s *Server) adoptLocked(children []handover.Child) {
-	named := s.services.byName()
-	for _, c := range children {
-		t := task{from: c.Client, start: time.Until(c.Start) + s.now(), auxiliary: true}
-		name, _, _ := strings.Cut(c.Service, " ")
-		// The service may have got another address with the upgrade.
-		if svc := cmp.Or(s.services.byKey[c.Service], named[name]); svc != nil {
-			t.svc, t.def, t.auxiliary = svc, svc.def, false
-			svc.gate.Adopt(c.Client.Addr())
-			s.running++
-			s.limitTime(c.PID, &t)
+	if logline.HasExit(t.def.OnSuccess) {
+		parts := t.def.OnSuccess
+		if !e.HasStatus { // a process before us started it
+			parts &^= config.LogExit
 		}
-		s.children.Add(spawn.Existing(c.PID), t)
+		s.exitLine = logline.Exit(s.exitLine[:0], t.def.Name, parts, e.Status, e.PID, s.now()-t.start)
+		t.def.Log.Logger.Log(cmp.Or(t.severity, t.def.Log.Success), s.exitLine, syslog.Fields{Service: t.def.Name, Client: t.from.Addr(), PID: e.PID})
 	}
 }
 

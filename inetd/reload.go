@@ -2,6 +2,7 @@ package inetd
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -87,20 +88,6 @@ func (r *registry) moved(defs []*service.Definition) map[string]*activeService {
 	return moved
 }
 
-// byName returns the services that are the only ones of their name, by
-// service.Definition.NameKey.
-func (r *registry) byName() map[string]*activeService {
-	named := map[string]*activeService{}
-	for _, svc := range r.byKey {
-		name := svc.def.NameKey()
-		if _, twice := named[name]; twice {
-			svc = nil
-		}
-		named[name] = svc
-	}
-	return named
-}
-
 // indexMux rebuilds byMux.
 func (r *registry) indexMux() {
 	clear(r.byMux)
@@ -120,10 +107,31 @@ func (r *registry) indexMux() {
 // errors no service is removed: one whose definition is broken keeps running
 // under its old one.
 func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []config.Problem {
+	return s.Install(s.Prepare(confs, problems))
+}
+
+// A Prepared configuration has been looked up, and can be installed.
+type Prepared struct {
+	defs     []*service.Definition
+	records  map[string]json.RawMessage // by service.Definition.Key
+	problems []config.Problem
+}
+
+// Prepare looks up what a configuration needs: users, groups and host names.
+// That may take as long as name services do. It changes nothing.
+func (s *Server) Prepare(confs []*config.Service, problems []config.Problem) *Prepared {
+	p := &Prepared{records: map[string]json.RawMessage{}}
+	var found []config.Problem
+	p.defs, found = s.define(confs, p.records)
+	p.problems = append(problems, found...)
+	return p
+}
+
+// Install serves what has been prepared.
+func (s *Server) Install(p *Prepared) []config.Problem {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	defs, found := s.define(confs)
-	problems = append(problems, found...)
+	defs, problems := p.defs, p.problems
 	for _, p := range problems {
 		s.Report(p)
 	}
@@ -150,14 +158,20 @@ func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []con
 		s.Report(p)
 	}
 	problems = append(append(problems, conflicts...), s.openListeners()...)
+	s.saveState(p.records)
 	s.log.Printf(syslog.Notice, "configuration read: %s (%d new, %d removed)", count(total, "service"), added, removed)
 	return problems
 }
 
-// define makes the definitions, and the problems of services that have none.
-func (s *Server) define(confs []*config.Service) (defs []*service.Definition, problems []config.Problem) {
-	b := service.NewBuilder(service.Options{Root: s.root, Session: s.o.Session, Env: s.env, Environ: s.o.Environ, WholeEnviron: s.o.WholeEnviron,
-		Backlog: s.o.Backlog, Log: s.log, LogFile: s.logFile}, confs)
+func (s *Server) builderOptions() service.Options {
+	return service.Options{Root: s.root, Session: s.o.Session, Env: s.env, Environ: s.o.Environ, WholeEnviron: s.o.WholeEnviron,
+		Backlog: s.o.Backlog, Log: s.log, LogFile: s.logFile}
+}
+
+// define makes the definitions with their records, and the problems of
+// services that have none.
+func (s *Server) define(confs []*config.Service, records map[string]json.RawMessage) (defs []*service.Definition, problems []config.Problem) {
+	b := service.NewBuilder(s.builderOptions(), confs)
 	others, mux, muxed := false, false, (*config.Service)(nil)
 	for _, conf := range confs {
 		d, found := b.Build(conf)
@@ -166,6 +180,9 @@ func (s *Server) define(confs []*config.Service) (defs []*service.Definition, pr
 			continue
 		}
 		defs = append(defs, d)
+		if r, err := b.Record(conf); err == nil {
+			records[d.Key] = r
+		}
 		others = others || d.Image != nil && !b.IsDaemonUser(conf.User)
 		if p := d.Policy; p != nil && p.Access.HasNames() && conf.SocketType == config.Dgram && !conf.Wait {
 			problems = append(problems, conf.Problem(config.Warning, "write addresses",

@@ -1,10 +1,12 @@
 package inetd
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -274,6 +276,50 @@ func TestNothingToServe(t *testing.T) {
 	}
 }
 
+// over returns a state as the next process receives it: over an exec, or
+// from the service manager's store.
+func over(t *testing.T, state handover.State) (received handover.State) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := state.Encode(&b); err != nil {
+		t.Fatal(err)
+	}
+	received, err := handover.Decode(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dup := func(fd int) int {
+		t.Helper()
+		fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fd
+	}
+	for _, in := range state.Sockets {
+		received.Sockets = append(received.Sockets, socket.FromExec(dup(in.FD), in.Name))
+	}
+	if received.Table, err = handover.OpenTable(dup(state.Table.FD())); err != nil {
+		t.Fatal(err)
+	}
+	received.Children = received.Table.Running()
+	return received
+}
+
+// sleeper starts a process, to be a program of a service.
+func sleeper(t *testing.T) spawn.Process {
+	t.Helper()
+	cmd := exec.Command("sleep", "100")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	return spawn.Existing(cmd.Process.Pid)
+}
+
 // The next process gets the sockets and the programs of this one.
 func TestHandOver(t *testing.T) {
 	retained, dropped := freeAddr(t), freeAddr(t)
@@ -281,23 +327,15 @@ func TestHandOver(t *testing.T) {
 	first := newTestServer(t, echo("kept", retained, "")+echo("dropped", dropped, ""), func(o *Options) { o.Notifier = n })
 	client := dialTCP(t, retained) // in the queue, as nobody accepts
 	io.WriteString(client, "x")
-	started := first.now()
-	first.children.Add(spawn.Existing(1), task{svc: first.listener("kept").svc, def: first.listener("kept").svc.def, from: netip.MustParseAddrPort("192.0.2.1:5"), start: started})
-	state := first.HandOver()
-	if len(state.Sockets) != 2 || len(state.Children) != 1 || state.Children[0].PID != 1 || state.Children[0].Client.Addr().String() != "192.0.2.1" {
-		t.Fatalf("%d sockets, children %+v", len(state.Sockets), state.Children)
+	l := first.listener("kept")
+	first.addChild(sleeper(t), task{svc: l.svc, def: l.svc.def, from: netip.MustParseAddrPort("192.0.2.1:5"), start: first.now()})
+	received := over(t, first.HandOver())
+	if len(received.Sockets) != 2 || len(received.Children) != 1 || received.Children[0].Client.String() != "192.0.2.1:5" {
+		t.Fatalf("%d sockets, children %+v", len(received.Sockets), received.Children)
 	}
-	var received handover.State
-	for _, in := range state.Sockets {
-		fd, err := unix.FcntlInt(uintptr(in.FD), unix.F_DUPFD_CLOEXEC, 3) // as over the exec
-		if err != nil {
-			t.Fatal(err)
-		}
-		received.Sockets = append(received.Sockets, socket.FromExec(fd, in.Name))
-	}
-	received.Children = state.Children
 	second := newTestServer(t, echo("kept", retained, "instances = 2"), func(o *Options) { o.State = received; o.Notifier = n })
 	second.logged("tcp " + dropped + ", retained from the inetd before this one, belongs to no service: closed")
+	second.logged("configuration read: 1 service (0 new, 1 removed)")
 	svc := second.listener("kept").svc
 	if svc.gate.Running() != 1 || second.running != 1 {
 		t.Errorf("%d programs are counted", svc.gate.Running())
@@ -308,19 +346,37 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
-// A program of a service that has another address after the upgrade, or whose
-// key was made otherwise by the version before, is counted for the only
-// service of its name.
-func TestHandOverByName(t *testing.T) {
-	state := handover.State{}
-	for _, key := range []string{"one/stream tcp1 192.0.2.1", "many/stream tcp1 192.0.2.1", "one/dgram udp1 192.0.2.1"} {
-		state.Children = append(state.Children, handover.Child{PID: 1, Service: key, Start: time.Now()})
+// A service whose line is wrong when the next process starts goes on as it
+// was: with its socket, its definition, and its user, whom nobody knows any
+// more. Whoever is banned stays so, and what is suspended, too.
+func TestHandOverMistakes(t *testing.T) {
+	wrong, right, sensor, closed := freeAddr(t), freeAddr(t), freeAddr(t), freeAddr(t)
+	first := newTestServer(t, echo("wrong", wrong, "per_source = 7")+echo("right", right, "")+echo("closed", closed, "cps = [1, 3600]")+
+		"[service.trap]\nlisten = \"tcp:"+sensor+"\"\nbuiltin = \"discard\"\nflags = [\"SENSOR\"]\ndeny_time = \"FOREVER\"\n")
+	first.mu.Lock()
+	first.bans.Add(netip.MustParseAddr("192.0.2.9"), config.Forever, first.now())
+	first.suspendOverCPSLocked(first.services.byKey[first.keyOf("closed")])
+	first.mu.Unlock()
+	state := over(t, first.HandOver())
+	for i, r := range state.Services { // as if a user that is gone had been its
+		state.Services[i] = bytes.ReplaceAll(r, []byte(`"nobody:"`), []byte(`"gone:"`))
+		if bytes.Contains(r, []byte(`"ID":"wrong"`)) {
+			state.Services[i] = bytes.Replace(state.Services[i], []byte(`"Service":{`), []byte(`"Service":{"User":"gone",`), 1)
+		}
 	}
-	s := newTestServer(t, echo("one", freeAddr(t), "")+echo("x", freeAddr(t), `id = "many"`)+echo("y", freeAddr(t), `id = "many"`),
-		func(o *Options) { o.State = state })
-	if n := s.listener("one").svc.gate.Running(); n != 1 || s.running != 1 {
-		t.Errorf("%d programs are counted for it, %d in all", n, s.running)
+	second := newTestServer(t, echo("wrong", wrong, "per_source = many")+echo("right", right, "")+echo("closed", closed, "cps = [1, 3600]"), func(o *Options) { o.State = state })
+	second.logged("wrong: invalid or missing in the configuration; keeps its previous settings until the errors are fixed")
+	if l := second.listener("wrong"); l.svc.def.Limits.PerSource != 7 || l.state != stateListening {
+		t.Errorf("wrong: %v, per_source %d", l.state, l.svc.def.Limits.PerSource)
 	}
+	if l := second.listener("closed"); l.state != stateSuspended {
+		t.Errorf("closed: %v", l.state)
+	}
+	if !second.bans.Banned(netip.MustParseAddr("192.0.2.9"), second.now()) {
+		t.Error("a ban was forgotten")
+	}
+	third := newTestServer(t, "", func(o *Options) { o.State = over(t, second.HandOver()) })
+	third.logged("configuration read: 0 services (0 new, 4 removed)")
 }
 
 // Whether programs have the sockets of wait services is answered by one walk
@@ -331,17 +387,11 @@ func TestOneWalkThroughProc(t *testing.T) {
 	for i := range many {
 		fmt.Fprintf(&conf, "[service.w%d]\nlisten = \"udp:%s\"\nuser = \"nobody\"\nserver = \"/bin/true\"\n", i, freeAddr(t))
 	}
-	state := newTestServer(t, conf.String()).HandOver()
+	state := over(t, newTestServer(t, conf.String()).HandOver())
 	if len(state.Sockets) != many {
 		t.Fatalf("%d sockets", len(state.Sockets))
 	}
-	for i, in := range state.Sockets {
-		fd, err := unix.FcntlInt(uintptr(in.FD), unix.F_DUPFD_CLOEXEC, 3)
-		if err != nil {
-			t.Fatal(err)
-		}
-		state.Sockets[i] = socket.FromExec(fd, in.Name)
-	}
+	state.Table = nil // which would make the question needless
 	var s *Server
 	walks := 0
 	scan := func() *portowner.Processes {
@@ -429,15 +479,16 @@ func TestChildExited(t *testing.T) {
 
 // Programs of no service are handed over to be reaped, and reported by nobody.
 func TestProgramsOfNoService(t *testing.T) {
+	p := sleeper(t)
 	s := newTestServer(t, echo("a", freeAddr(t), ""), func(o *Options) {
-		o.State = handover.State{Children: []handover.Child{{PID: 1, Service: "removed", Start: time.Now()}}}
+		o.State = handover.State{Children: []handover.Child{{PID: p.PID, Service: handover.KeyHash("removed"), Start: handover.Uptime()}}}
 	})
 	if snap := s.Snapshot(); len(snap.Programs) != 0 || !strings.Contains(s.Summary(), "0 programs running") {
 		t.Errorf("%+v, %s", snap.Programs, s.Summary())
 	}
 	s.LogState()
 	s.logged("STATE: end")
-	if state := s.HandOver(); len(state.Children) != 1 || state.Children[0].PID != 1 || state.Children[0].Service != "" {
+	if state := over(t, s.HandOver()); len(state.Children) != 1 || state.Children[0].PID != p.PID || state.Children[0].Service != 0 {
 		t.Errorf("handed over: %+v", state.Children)
 	}
 }

@@ -99,6 +99,7 @@ type Server struct {
 	// Has a lock of its own, or needs none.
 	poll     *epoll.Set[handler]
 	children *spawn.Children[task]
+	table    *handover.Table // of the same programs, for the next process; nil: none
 	load     admit.LoadAverage
 	exitLine []byte                          // the reaper's buffer
 	closing  atomic.Int32                    // refused clients in a lingering close
@@ -112,15 +113,20 @@ type Server struct {
 
 	changing sync.Mutex // see the package comment
 
+	// Guarded by changing.
+	state  stateFile
+	inputs map[string]int // config.Served
+
 	// Guarded by mu.
 	mu         sync.Mutex
 	services   registry
 	sockets    socketTable
 	bans       admit.Bans
 	lookups    admit.Lookups
-	refusalLog logline.Limiter         // of datagrams
-	logFiles   map[string]*syslog.File // of services, by log_type
-	warned     map[string]bool         // by warnOnce, since the last reload
+	refusalLog logline.Limiter           // of datagrams
+	waiters    map[uint64]handover.Child // programs of before us, by the sockets that they have
+	logFiles   map[string]*syslog.File   // of services, by log_type
+	warned     map[string]bool           // by warnOnce, since the last reload
 	status     statusChange
 	bindRetry  bindRetry
 	retries    retries
@@ -167,7 +173,16 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, log: o.Log, started: time.Now(), root: os.Geteuid() == 0, env: env, poll: poll, children: children,
-		services: newRegistry(), sockets: newSocketTable(), logFiles: map[string]*syslog.File{}, warned: map[string]bool{}}
+		services: newRegistry(), sockets: newSocketTable(), logFiles: map[string]*syslog.File{}, warned: map[string]bool{},
+		waiters: map[uint64]handover.Child{}, table: o.State.Table}
+	if s.table == nil {
+		if s.table, err = handover.NewTable(); err != nil {
+			o.Log.Printf(syslog.Warning, "table of programs for the next process: %v", err)
+		}
+	}
+	if o.Notifier != nil {
+		s.storeFiles()
+	}
 	for _, in := range append(o.State.Sockets, o.Inherited...) {
 		if in.InStore() && o.Notifier != nil {
 			o.Notifier.AddStored(in.Name)
@@ -189,16 +204,21 @@ func New(o Options) (*Server, error) {
 // errNothing is why a daemon does not start.
 var errNothing = errors.New("nothing to serve: no configured service can run")
 
-// Start applies the first configuration. It returns an error where services
-// are configured and none of them can be served; the problems have been
-// logged then, too. No service at all is no error: update-inetd(8) may add
-// one, and a reload will find it.
+// Start applies the first configuration, to the services of the process before
+// us if there was one. It returns an error where services are configured and
+// none of them can be served; the problems have been logged then, too. No
+// service at all is no error: update-inetd(8) may add one, and a reload will
+// find it.
 func (s *Server) Start(services []*config.Service, problems []config.Problem) (reported []config.Problem, err error) {
 	startThreads()
+	s.changing.Lock()
+	s.restore()
+	s.changing.Unlock()
 	reported = s.Apply(services, problems)
 	s.closeRetained()
+	s.adoptWaiters()
+	s.suspendAgain()
 	s.mu.Lock()
-	s.adoptLocked(s.o.State.Children)
 	listeners := s.sockets.len()
 	s.mu.Unlock()
 	switch {
@@ -254,9 +274,14 @@ func (s *Server) Run(ctx context.Context) {
 	s.watch.ended.Wait()
 }
 
-// Stop closes every listening socket and removes the files of Unix sockets.
-// Programs that run are not ended. It returns their number.
+// Stop closes every listening socket, and removes the files of Unix sockets
+// but for those that the service manager has a copy of: another process may
+// be about to go on with them. Programs that run are not ended. It returns
+// their number.
 func (s *Server) Stop() (children int) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	s.saveMoments()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopLocked()
@@ -269,46 +294,6 @@ func (s *Server) Stop() (children int) {
 func (s *Server) stopLocked() {
 	s.stopped = true
 	s.bindRetry.stop()
-}
-
-// Quiesce stops accepting. It waits until the clients that are looked up or
-// served without a program are done, but no longer than the limit. New
-// clients wait in the accept queues.
-func (s *Server) Quiesce(limit time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.quiescing = true // from now on nothing gets into stateListening
-	for _, l := range s.sockets.all() {
-		if l.state == stateListening {
-			s.setStateLocked(l, statePaused)
-		}
-	}
-	for end := s.now() + limit; s.running+s.lookups.Running() > s.programsLocked() && s.now() < end; {
-		s.mu.Unlock()
-		time.Sleep(10 * time.Millisecond)
-		s.mu.Lock()
-	}
-}
-
-// HandOver stops the server as Stop does, but leaves its sockets open, and
-// returns them with the programs that run. The workers have to have ended.
-func (s *Server) HandOver() (state handover.State) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopLocked()
-	state.Sockets = s.sockets.open()
-	now := time.Now()
-	s.children.Each(func(pid int, t task) {
-		if t.handOff != 0 { // a program that has a whole socket is found by that
-			return
-		}
-		c := handover.Child{PID: pid, Client: t.from, Start: now.Add(t.start - s.now())}
-		if !t.auxiliary { // else it is only to be reaped
-			c.Service = t.svc.def.Key
-		}
-		state.Children = append(state.Children, c)
-	})
-	return state
 }
 
 // now returns the time since the server was made.
@@ -352,6 +337,8 @@ type activeService struct {
 	holds     int         // starts that hang or are tried again: its listeners are in statePaused
 	suspended *time.Timer // resumes it; nil: it is not suspended
 	onResume  string      // the log line for that, with %s for the name
+
+	suspendedUntil time.Time
 
 	slowStarts atomic.Int32 // so many starts are forked, because one hung
 }

@@ -11,10 +11,10 @@ import (
 // A socketTable has the listeners, one for each address, and the sockets that
 // were there before us. It is guarded by Server.mu.
 type socketTable struct {
-	byKey     map[string]*listener // by socket.Address.Key
-	added     uint64               // listeners so far
-	inherited []*inherited         // the service manager's
-	retained  []*socket.Inherited  // a process before us opened them; nil once Start is done
+	byKey     map[string]*listener           // by socket.Address.Key
+	added     uint64                         // listeners so far
+	inherited []*inherited                   // the service manager's
+	retained  map[string][]*socket.Inherited // a process before us opened them, by socket.Address.Key; empty once Start is done
 }
 
 // An inherited socket was opened by the service manager. It is kept while no
@@ -25,11 +25,14 @@ type inherited struct {
 	closed   bool      // no service wanted it at the start
 }
 
-func newSocketTable() socketTable { return socketTable{byKey: map[string]*listener{}} }
+func newSocketTable() socketTable {
+	return socketTable{byKey: map[string]*listener{}, retained: map[string][]*socket.Inherited{}}
+}
 
 func (t *socketTable) addInherited(in *socket.Inherited) {
 	if in.Retained() {
-		t.retained = append(t.retained, in)
+		key := in.Key()
+		t.retained[key] = append(t.retained[key], in)
 		return
 	}
 	t.inherited = append(t.inherited, &inherited{Inherited: in})
@@ -85,13 +88,23 @@ func (t *socketTable) open() (list []*socket.Inherited) {
 // takeRetained takes a retained socket of an address out of the table, nil
 // for none.
 func (t *socketTable) takeRetained(a socket.Address) *socket.Inherited {
-	i := slices.IndexFunc(t.retained, func(in *socket.Inherited) bool { return in.Serves(a) })
+	list := t.retained[a.Key()]
+	i := slices.IndexFunc(list, (*socket.Inherited).Reachable)
 	if i < 0 {
 		return nil
 	}
-	in := t.retained[i]
-	t.retained = slices.Delete(t.retained, i, i+1)
+	in := list[i]
+	t.retained[a.Key()] = slices.Delete(list, i, i+1)
 	return in
+}
+
+// takeAllRetained takes the retained sockets that are left.
+func (t *socketTable) takeAllRetained() (list []*socket.Inherited) {
+	for _, sockets := range t.retained {
+		list = append(list, sockets...)
+	}
+	clear(t.retained)
+	return list
 }
 
 // A placement is an address of a service, and the service manager's socket

@@ -36,7 +36,7 @@ func (s *Server) suspendOverCPSLocked(svc *activeService) {
 }
 
 func (s *Server) suspendLocked(svc *activeService, d time.Duration, onResume string) {
-	svc.onResume = onResume
+	svc.onResume, svc.suspendedUntil = onResume, time.Now().Add(d)
 	for _, l := range svc.listeners {
 		if l.svc == svc && l.state != stateHandedOff { // reclaimLocked suspends that; another service may have taken l
 			s.setStateLocked(l, stateSuspended)

@@ -267,5 +267,5 @@ func (s *Server) adoptWaiterLocked(l *listener, pid int) {
 	l.handOff = s.handOffs
 	l.svc.gate.Adopt(netip.Addr{})
 	s.running++
-	s.children.Add(spawn.Existing(pid), task{svc: l.svc, def: l.svc.def, handedOff: l, handOff: l.handOff, start: s.now()})
+	s.addChild(spawn.Existing(pid), task{svc: l.svc, def: l.svc.def, handedOff: l, handOff: l.handOff, start: s.now()})
 }

@@ -42,6 +42,19 @@ func (b *Bans) Add(addr netip.Addr, d, now time.Duration) bool {
 	return true
 }
 
+// Each calls f with every address that is banned, and for how long it still
+// is: [config.Forever] for ever.
+func (b *Bans) Each(now time.Duration, f func(addr netip.Addr, left time.Duration)) {
+	for addr, until := range b.until {
+		switch {
+		case until == 1<<63-1:
+			f(addr, config.Forever)
+		case until > now:
+			f(addr, until-now)
+		}
+	}
+}
+
 // Banned reports whether an address is banned.
 func (b *Bans) Banned(addr netip.Addr, now time.Duration) bool {
 	if len(b.until) == 0 {

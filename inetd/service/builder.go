@@ -36,10 +36,11 @@ type Options struct {
 // up users and names and may take seconds. It must not be used by two
 // goroutines at once.
 type Builder struct {
-	o        Options
-	accounts *spawn.Accounts
-	hosts    socket.Hosts
-	plain    *socket.Options // of a service without options of its own
+	o         Options
+	accounts  *spawn.Accounts
+	hosts     socket.Hosts
+	plain     *socket.Options // of a service without options of its own
+	unchecked bool            // services are not checked: they have been served
 
 	definitions slab[Definition]
 	addresses   slab[Address]
@@ -80,10 +81,7 @@ type builtinKey struct {
 // they are bound to, all at once: a name that nobody answers for does not
 // delay the others.
 func NewBuilder(o Options, confs []*config.Service) *Builder {
-	b := &Builder{o: o, accounts: spawn.NewAccounts(), plain: &socket.Options{Backlog: o.Backlog, UID: -1, GID: -1},
-		attrs: map[string]*spawn.Attr{}, envs: map[string]*spawn.Env{}, lists: map[string]*admit.List{},
-		logs: map[config.LogType]*Log{}, builtins: map[builtinKey]*builtin.Handler{}}
-	b.definitions.chunk, b.addresses.chunk = min(len(confs), maxChunk), min(len(confs), maxChunk)
+	b := newBuilder(o, len(confs))
 	var names []string
 	for _, conf := range confs {
 		for _, l := range conf.Listen {
@@ -96,10 +94,21 @@ func NewBuilder(o Options, confs []*config.Service) *Builder {
 	return b
 }
 
+func newBuilder(o Options, services int) *Builder {
+	b := &Builder{o: o, accounts: spawn.NewAccounts(), plain: &socket.Options{Backlog: o.Backlog, UID: -1, GID: -1},
+		attrs: map[string]*spawn.Attr{}, envs: map[string]*spawn.Env{}, lists: map[string]*admit.List{},
+		logs: map[config.LogType]*Log{}, builtins: map[builtinKey]*builtin.Handler{}}
+	b.definitions.chunk, b.addresses.chunk = min(services, maxChunk), min(services, maxChunk)
+	return b
+}
+
 // Build returns the definition of a service, or nil where it cannot run, and
 // the problems of either.
 func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
-	problems := Check(conf, b.accounts)
+	var problems []config.Problem
+	if !b.unchecked {
+		problems = Check(conf, b.accounts)
+	}
 	if config.Errors(problems) {
 		return nil, problems
 	}

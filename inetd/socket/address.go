@@ -46,6 +46,9 @@ func (a Address) String() string {
 
 // Key identifies the socket of an address.
 func (a Address) Key() string {
+	if a.Type == config.Raw { // the kernel knows its protocol by number, and says that it is the port
+		a.Network, a.Addr = "raw", netip.AddrPortFrom(a.Addr.Addr(), 0)
+	}
 	return fmt.Sprint(a.Type, " ", a, " ", a.Mapped, a.Proto)
 }
 
@@ -99,6 +102,13 @@ func (h Hosts) lookup(host string, family config.Family) ([]netip.Addr, error) {
 	found := h[host]
 	return found.addresses, found.err
 }
+
+// Addresses returns what a name was found to be; nil: nothing, or it has not
+// been looked up.
+func (h Hosts) Addresses(name string) []netip.Addr { return h[name].addresses }
+
+// Preset sets what a name is.
+func (h Hosts) Preset(name string, addresses []netip.Addr) { h[name] = answer{addresses: addresses} }
 
 // Hosts are names that have been looked up.
 type Hosts map[string]answer

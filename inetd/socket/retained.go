@@ -19,11 +19,10 @@ const (
 // (FDNAME= of sd_pid_notify_with_fds(3)). It stays the same as long as the
 // socket exists.
 func StoreName(fd int) string {
-	var st unix.Stat_t
-	if unix.Fstat(fd, &st) != nil {
-		return ""
+	if inode := Inode(fd); inode != 0 {
+		return fmt.Sprint(storePrefix, inode)
 	}
-	return fmt.Sprint(storePrefix, st.Ino)
+	return ""
 }
 
 // Retain describes a socket for the process after us. name is that of the
@@ -49,14 +48,39 @@ func FromExec(fd int, name string) *Inherited {
 	return identify(fd, name)
 }
 
-// Serves reports whether a retained socket is exactly what an address asks
-// for.
-func (in *Inherited) Serves(a Address) bool {
-	switch {
-	case !in.Fits(a):
-		return false
-	case a.Network == "unix":
-		return Identify(a.Path) != (Identity{}) // somebody can reach it
+// Key identifies what the socket is bound to: Address.Key of what it serves.
+func (in *Inherited) Key() string {
+	a := in.Address
+	a.Mapped = in.Dual
+	return a.Key()
+}
+
+// Reachable reports whether clients can connect: whether the file of a Unix
+// socket is still the one that the socket is bound to.
+func (in *Inherited) Reachable() bool {
+	if in.Address.Network != "unix" {
+		return true
 	}
-	return in.Address.Addr == a.Addr && (a.Addr.Addr().Is4() || in.Dual == a.Mapped)
+	there := Identify(in.Address.Path)
+	if there == (Identity{}) {
+		return false
+	}
+	// SIOCUNIXFILE of linux/un.h; without CAP_NET_ADMIN it is not known.
+	const siocUnixFile = 0x89e0
+	fd, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(in.FD), siocUnixFile, 0)
+	if errno != 0 {
+		return true
+	}
+	defer unix.Close(int(fd))
+	var st unix.Stat_t
+	return unix.Fstat(int(fd), &st) == nil && there == Identity{uint64(st.Dev), st.Ino}
+}
+
+// Inode returns the inode of a socket; 0: it is not open.
+func Inode(fd int) uint64 {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return 0
+	}
+	return st.Ino
 }

@@ -3,6 +3,7 @@ package spawn
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -29,7 +30,9 @@ type Accounts struct {
 	byUID    map[uint32]passwdEntry // the first of each
 	nobody   map[string]bool        // names that nobody knows
 	groups   []groupEntry
-	resolved map[string]*Account
+	resolved map[string]*Account // by AccountKey
+
+	presetGroups map[string]uint32
 }
 
 type passwdEntry struct {
@@ -46,7 +49,7 @@ type groupEntry struct {
 
 // NewAccounts reads /etc/passwd and /etc/group.
 func NewAccounts() *Accounts {
-	a := &Accounts{users: map[string]passwdEntry{}, byUID: map[uint32]passwdEntry{}, nobody: map[string]bool{}, resolved: map[string]*Account{}}
+	a := &Accounts{users: map[string]passwdEntry{}, byUID: map[uint32]passwdEntry{}, nobody: map[string]bool{}, resolved: map[string]*Account{}, presetGroups: map[string]uint32{}}
 	colons("/etc/passwd", func(f []string) {
 		if u, ok := parseUser(f); ok {
 			if _, twice := a.users[u.name]; !twice {
@@ -76,7 +79,7 @@ func (a *Accounts) Known(name string) bool {
 // or number, replaces the user's own. A number that no user has is taken as it
 // is, with the group of the same number.
 func (a *Accounts) Lookup(name, groupName string) (*Account, error) {
-	key := name + ":" + groupName
+	key := AccountKey(name, groupName)
 	if found, ok := a.resolved[key]; ok {
 		return found, nil
 	}
@@ -103,8 +106,20 @@ func (a *Accounts) Lookup(name, groupName string) (*Account, error) {
 	return found, nil
 }
 
+// AccountKey is what Preset knows the result of a Lookup by.
+func AccountKey(name, groupName string) string { return name + ":" + groupName }
+
+// Preset sets the results of look-ups.
+func (a *Accounts) Preset(accounts map[string]*Account, groups map[string]uint32) {
+	maps.Copy(a.resolved, accounts)
+	maps.Copy(a.presetGroups, groups)
+}
+
 // GroupID returns a group by name or number.
 func (a *Accounts) GroupID(name string) (uint32, error) {
+	if gid, ok := a.presetGroups[name]; ok {
+		return gid, nil
+	}
 	for _, g := range a.groups {
 		if g.name == name {
 			return g.gid, nil
