@@ -72,22 +72,22 @@ func TestIdle(t *testing.T) {
 	request(t, p, "x")
 	question(t, p, "x")
 	time.Sleep(2 * time.Second) // the last of the exit, and Go's own housekeeping
-	before := d.switches()
+	before := switches(t, d.pid())
 	time.Sleep(10 * time.Second) // the time that is measured
-	if n := d.switches() - before; n != 0 {
+	if n := switches(t, d.pid()) - before; n != 0 {
 		t.Errorf("%d wake-ups in ten idle seconds", n)
 	}
 }
 
-// switches returns how often the daemon's threads have gone to sleep.
-func (d *daemonProcess) switches() (n int) {
-	d.t.Helper()
-	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", d.pid()))
+// switches returns how often a process's threads have gone to sleep.
+func switches(t *testing.T, pid int) (n int) {
+	t.Helper()
+	tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	if err != nil {
-		d.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, task := range tasks {
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/status", d.pid(), task.Name()))
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/status", pid, task.Name()))
 		for _, line := range strings.Split(string(text), "\n") {
 			if remainder, ok := strings.CutPrefix(line, "voluntary_ctxt_switches:"); ok {
 				k, _ := strconv.Atoi(strings.TrimSpace(remainder))

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -23,6 +22,8 @@ import (
 type Children[T any] struct {
 	epoll int
 	wake  int // an eventfd in the set: there is a child to ask after
+
+	orphans orphans // used by the reaper alone, but for due
 
 	mu     sync.Mutex
 	live   map[int]entry[T] // by pid
@@ -163,7 +164,7 @@ const pollInterval = 100 * time.Millisecond
 // return, and no program can delay the others.
 func (c *Children[T]) Reap(ended func(Exit, T)) {
 	if unix.Getpid() == 1 {
-		go c.reapOrphans()
+		go c.watchOrphans()
 	}
 	events := make([]unix.EpollEvent, 64)
 	var last time.Time
@@ -184,6 +185,9 @@ func (c *Children[T]) Reap(ended func(Exit, T)) {
 			if !c.collect(pid, ended) {
 				c.poll(pid)
 			}
+		}
+		if c.orphans.due.Swap(false) {
+			c.reapOrphans(ended)
 		}
 		last = time.Now()
 	}
@@ -223,6 +227,9 @@ func (c *Children[T]) collect(pid int, ended func(Exit, T)) bool {
 	e := Exit{PID: pid}
 	got, err := unix.Wait4(pid, &e.Status, unix.WNOHANG, nil)
 	e.HasStatus = got == pid
+	if err == unix.ECHILD {
+		e.Status, e.HasStatus = c.orphans.take(pid)
+	}
 	if !e.HasStatus && (err != unix.ECHILD || one.pidfd < 0 && unix.Kill(pid, 0) == nil) {
 		c.mu.Lock()
 		c.live[pid] = one
@@ -234,43 +241,6 @@ func (c *Children[T]) collect(pid int, ended func(Exit, T)) bool {
 	}
 	ended(e, one.tag)
 	return true
-}
-
-// reapOrphans reaps the processes that became our children because we are PID
-// 1, as in a container. A child of our own that has just been started is in
-// the table a moment later.
-func (c *Children[T]) reapOrphans() {
-	for range time.Tick(10 * time.Second) {
-		for {
-			var info unix.Siginfo
-			if err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != nil {
-				break
-			}
-			pid := siginfoPID(&info)
-			if pid == 0 || c.has(pid) {
-				break
-			}
-			time.Sleep(20 * time.Millisecond)
-			if c.has(pid) {
-				break
-			}
-			unix.Wait4(pid, nil, unix.WNOHANG, nil)
-		}
-	}
-}
-
-func (c *Children[T]) has(pid int) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, ok := c.live[pid]
-	return ok
-}
-
-// siginfoPID reads si_pid, which stands behind three ints and, where
-// pointers have 64 bits, a gap.
-func siginfoPID(info *unix.Siginfo) int {
-	at := unsafe.Sizeof(uintptr(0)) + 8
-	return int(*(*int32)(unsafe.Add(unsafe.Pointer(info), at)))
 }
 
 // Collect reaps a child that was killed before it executed its program.

@@ -16,15 +16,16 @@ type sigaction struct {
 // DefaultSignals stops ignoring the signals that the process was started with
 // as ignored (nohup, a shell's background job), so that its children do not
 // inherit that. It also sets SIGCHLD to be discarded: the reaper learns of
-// exits from pidfds, and thousands of them need not interrupt it. Call it
-// once, at start, after os/signal.Notify.
+// exits from pidfds, and thousands of them need not interrupt it. As PID 1 it
+// learns of orphans from SIGCHLD. Call it once, at start, after
+// os/signal.Notify.
 func DefaultSignals() {
 	for sig := uintptr(1); sig <= 64; sig++ {
 		var now, none sigaction
 		if _, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, 0, uintptr(unsafe.Pointer(&now)), 8, 0, 0); e != 0 {
 			continue
 		}
-		if now.handler == 1 || sig == uintptr(unix.SIGCHLD) { // SIG_IGN
+		if now.handler == 1 || sig == uintptr(unix.SIGCHLD) && unix.Getpid() != 1 { // SIG_IGN
 			unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
 		}
 	}

@@ -218,3 +218,59 @@ func TestAccounts(t *testing.T) {
 		t.Errorf("getent says %q", lines)
 	}
 }
+
+// As PID 1 the reaper collects children that are not in the table: orphans,
+// and children of our own that end before they get there, whose status Add
+// still finds.
+func TestOrphans(t *testing.T) {
+	c, err := NewChildren[string]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(null)
+	start := func(status int) Process {
+		im, err := new(Attr).Prepare("/bin/sh", []string{"sh", "-c", fmt.Sprint("exit ", status)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := im.Start(null, new(Scratch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var info unix.Siginfo
+		if err := unix.Waitid(unix.P_PID, p.PID, &info, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	exits := map[string]Exit{}
+	ended := func(e Exit, tag string) { exits[tag] = e }
+	known, early, orphan := start(3), start(4), start(5)
+	c.Add(known, "known") // it stands before the others in the kernel's list
+	c.reapOrphans(ended)
+	if err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err != unix.ECHILD {
+		t.Errorf("a child is left: %v", err)
+	}
+	if e := exits["known"]; e.Status.ExitStatus() != 3 || !e.HasStatus {
+		t.Errorf("the child in the table: %+v", e)
+	}
+	c.Add(early, "early")
+	if !c.collect(early.PID, ended) {
+		t.Error("a child that was collected early stays in the table")
+	}
+	if e := exits["early"]; e.Status.ExitStatus() != 4 || !e.HasStatus {
+		t.Errorf("the child that came into the table late: %+v", e)
+	}
+	c.orphans.renewed = time.Time{}
+	for range 2 { // a status is kept for two periods at most
+		c.orphans.keep(1<<30, 0)
+		c.orphans.renewed = time.Time{}
+	}
+	if _, ok := c.orphans.take(orphan.PID); ok {
+		t.Error("statuses are kept for ever")
+	}
+}
