@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,5 +94,46 @@ func TestOrphansOfPID1(t *testing.T) {
 	time.Sleep(3 * time.Second) // the time that is measured
 	if n := switches(t, pid) - before; n != 0 {
 		t.Errorf("%d wake-ups in three idle seconds", n)
+	}
+}
+
+// Where the host allows too little for a start, one line says what it is and
+// how it is raised, and no traceback of Go's does.
+func TestSmallLimits(t *testing.T) {
+	t.Parallel()
+	need(t, "root", "prlimit", "setpriv")
+	asShipped(t)
+	user := lonely(t)
+	asUser := []string{"setpriv", "--reuid=" + user, "--regid=" + user, "--clear-groups", "prlimit"}
+	cases := []struct {
+		before []string
+		want   string
+	}{
+		{[]string{"prlimit", "--nofile=5"}, `^inetd: the limit of open files is 5, and at least 20 are needed: raise it \(.*\)\n$`},
+		{append(asUser, "--nproc=7"), `^inetd: the limit of processes of uid ` + user + ` is 7 with \d+ in use, and the daemon needs \d+ more threads: raise it \(.*\)\n$`},
+	}
+	for _, mount := range []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup"} {
+		dir := fmt.Sprintf("%s/inetd-test-%d", mount, os.Getpid())
+		if os.Mkdir(dir, 0o755) != nil {
+			continue
+		}
+		t.Cleanup(func() { os.Remove(dir) })
+		if os.WriteFile(dir+"/pids.max", []byte("7"), 0o644) == nil {
+			cases = append(cases, struct {
+				before []string
+				want   string
+			}{[]string{"sh", "-c", "echo $$ >" + dir + "/cgroup.procs; exec \"$@\"", "sh"},
+				`^inetd: ` + dir + `/pids\.max is 7 with \d+ in use, and the daemon needs \d+ more threads: raise it \(.*\)\n$`})
+			break
+		}
+	}
+	conf := write(t, folder(t)+"/inetd.conf", "", 0o644)
+	for _, c := range cases {
+		args := append(c.before, built.inetd, "-i", conf)
+		cmd := exec.Command(args[0], args[1:]...)
+		out, _ := cmd.CombinedOutput()
+		if !regexp.MustCompile(c.want).Match(out) || cmd.ProcessState.ExitCode() != 1 {
+			t.Errorf("%s: status %d, says %s", c.before, cmd.ProcessState.ExitCode(), out)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
+	_ "goinetd/cmd/inetd/limits" // first of all
 	"goinetd/inetd/handover"
 )
 
