@@ -52,10 +52,12 @@ const maxQueue = 1 << 20
 type Logger struct {
 	ident string
 	out   sink
+	hurry chan struct{} // ends the pause behind a write that failed
 
 	mu      sync.Mutex
 	wake    sync.Cond // lines wait, or Close was called
-	idle    sync.Cond // nothing waits and nothing is being written
+	idle    sync.Cond // nothing waits and nothing is being written, or a write failed
+	failed  int       // writes that wrote nothing
 	queue   []byte    // records: each ends with a newline
 	writing bool
 	closed  bool
@@ -99,7 +101,7 @@ func ToDaemon(ident, facility string) *Logger {
 }
 
 func start(ident string, out sink) *Logger {
-	l := &Logger{ident: ident, out: out}
+	l := &Logger{ident: ident, out: out, hurry: make(chan struct{}, 1)}
 	l.wake.L, l.idle.L = &l.mu, &l.mu
 	go l.run()
 	return l
@@ -153,18 +155,26 @@ func appendVisible[T string | []byte](b []byte, text T) []byte {
 	return append(b, text[from:]...)
 }
 
-// Flush waits until everything is written, or a second has passed: a log that
-// does not answer must not keep the daemon from ending.
+// Flush waits until everything is written, one more write has failed, or a
+// second has passed: a log that does not answer must not keep the daemon from
+// ending.
 func (l *Logger) Flush() {
 	done := make(chan struct{})
+	l.mu.Lock()
+	failed := l.failed
+	l.mu.Unlock()
 	go func() {
 		l.mu.Lock()
-		for l.writing || len(l.queue) > 0 {
+		for (l.writing || len(l.queue) > 0) && l.failed == failed {
 			l.idle.Wait()
 		}
 		l.mu.Unlock()
 		close(done)
 	}()
+	select {
+	case l.hurry <- struct{}{}:
+	default:
+	}
 	select {
 	case <-done:
 	case <-time.After(time.Second):
@@ -211,7 +221,7 @@ func (l *Logger) run() {
 		l.mu.Unlock()
 		remainder := l.out.write(batch)
 		if len(remainder) == len(batch) {
-			time.Sleep(pause)
+			l.pause(pause)
 			pause = min(2*pause, 16*time.Second)
 		} else {
 			pause = time.Second
@@ -225,5 +235,17 @@ func (l *Logger) run() {
 		if cap(batch) > 1<<16 {
 			batch = nil // a burst is over: give its memory back
 		}
+	}
+}
+
+// pause waits before a write that failed is tried again.
+func (l *Logger) pause(d time.Duration) {
+	l.mu.Lock()
+	l.failed++
+	l.idle.Broadcast()
+	l.mu.Unlock()
+	select {
+	case <-l.hurry:
+	case <-time.After(d):
 	}
 }

@@ -127,3 +127,27 @@ func TestJournal(t *testing.T) {
 		}
 	}
 }
+
+// Where there is no syslog daemon, the end of ours does not wait for one; but
+// one that has just come gets every line.
+func TestFlush(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l := toSocket(path)
+	l.Printf(Info, "first")
+	began := time.Now()
+	for range 4 { // in and out of the pause
+		l.Flush()
+		l.Printf(Info, "again")
+	}
+	if took := time.Since(began); took > 900*time.Millisecond {
+		t.Errorf("four times took %v", took)
+	}
+	c := listen(t, path)
+	defer c.Close()
+	l.Flush()
+	for _, want := range []string{"first", "again", "again", "again", "again"} {
+		if got := next(t, c); !strings.HasSuffix(got, want) {
+			t.Errorf("got %q, want %s", got, want)
+		}
+	}
+}
