@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -135,5 +137,94 @@ func TestSmallLimits(t *testing.T) {
 		if !regexp.MustCompile(c.want).Match(out) || cmd.ProcessState.ExitCode() != 1 {
 			t.Errorf("%s: status %d, says %s", c.before, cmd.ProcessState.ExitCode(), out)
 		}
+	}
+}
+
+// pidOf returns the pid of the inetd with an argument.
+func pidOf(t *testing.T, arg string) int {
+	t.Helper()
+	list, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, path := range list {
+		text, _ := os.ReadFile(path)
+		if args := strings.Split(string(text), "\x00"); slices.Contains(args, arg) && filepath.Base(args[0]) == "inetd" {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			return pid
+		}
+	}
+	t.Fatalf("no inetd with %s", arg)
+	return 0
+}
+
+// What nobody asked for does not stop a start in the background: there is no
+// /proc, /dev/null or /dev/log, and the default pidfile cannot be written. The
+// end waits for none of it.
+func TestBareHost(t *testing.T) {
+	t.Parallel()
+	need(t, "root", "unshare", "mount")
+	for _, run := range []string{"mount -t tmpfs -o ro none /run", "mount -t tmpfs none /run; mkdir /run/inetd.pid"} {
+		p := port(t)
+		conf := write(t, folder(t)+"/inetd.conf", fmt.Sprintf("%s stream tcp nowait nobody /bin/echo echo fine\n", at(p)), 0o644)
+		// The shell is PID 1: with it everything in the namespace ends.
+		cmd := exec.Command("unshare", "-m", "-p", "-f", "--kill-child", "sh", "-c",
+			run+`; mount -t tmpfs none /dev; mount -t tmpfs none /proc; PATH=$1:$PATH; inetd "$2" 2>&1; echo "status $?"; read end`, "sh", filepath.Dir(built.inetd), conf)
+		stdin, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var said strings.Builder
+		for lines := bufio.NewScanner(stdout); !strings.Contains(said.String(), "status ") && lines.Scan(); {
+			said.WriteString(lines.Text() + "\n")
+		}
+		if !regexp.MustCompile(`^inetd: pidfile: open /run/inetd\.pid: .*; runs without one \(-p names another file\)\nstatus 0\n$`).MatchString(said.String()) {
+			t.Fatalf("%s: it says %q", run, said.String())
+		}
+		if got := request(t, p, ""); got != "fine\n" {
+			t.Errorf("got %q", got)
+		}
+		pid := pidOf(t, conf)
+		began := time.Now()
+		command(t, "kill", strconv.Itoa(pid))
+		for {
+			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			if _, state, _ := strings.Cut(string(stat), ") "); err != nil || strings.HasPrefix(state, "Z") {
+				break
+			}
+			if time.Since(began) > patience {
+				t.Fatal("it does not end")
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if took := time.Since(began); took > 900*time.Millisecond {
+			t.Errorf("SIGTERM took %v", took)
+		}
+		stdin.Close()
+		cmd.Wait()
+	}
+}
+
+// A pidfile that was asked for is needed, and so is one that another daemon
+// has.
+func TestPidfileRequired(t *testing.T) {
+	t.Parallel()
+	need(t, "root")
+	dir := folder(t)
+	conf := write(t, dir+"/inetd.conf", fmt.Sprintf("%s stream tcp nowait nobody /bin/echo echo\n", at(port(t))), 0o644)
+	cmd := exec.Command(built.inetd, "-p", dir+"/missing/pid", conf)
+	out, _ := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "missing/pid: no such file or directory") {
+		t.Errorf("status %d, says %s", cmd.ProcessState.ExitCode(), out)
+	}
+	// The default one, in a mount namespace of its own.
+	both := command(t, "unshare", "-m", "-p", "-f", "--kill-child", "--mount-proc", "sh", "-c",
+		`mount -t tmpfs none /run; "$1" "$2" 2>&1; echo "first $?"; "$1" "$2" 2>&1; echo "second $?"`, "sh", built.inetd, conf)
+	if !regexp.MustCompile(`(?s)first 0\n.*an inetd runs already: .*second 1\n$`).MatchString(both) {
+		t.Errorf("two of them: %s", both)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -188,6 +189,15 @@ func (d *daemon) fail(err error) int {
 	return 1
 }
 
+// warn logs a warning, and prints it for whoever started a daemon in the
+// background.
+func (d *daemon) warn(format string, args ...any) {
+	d.log.Printf(syslog.Warning, format, args...)
+	if d.launcher != nil {
+		fatalf(format, args...)
+	}
+}
+
 // openLog opens the daemon's log.
 func (d *daemon) openLog() {
 	switch {
@@ -211,7 +221,7 @@ func initProcess() {
 	// 0, 1 and 2 have to be open, or the next socket would get their number.
 	for fd := range 3 {
 		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == unix.EBADF {
-			unix.Open(os.DevNull, unix.O_RDWR, 0)
+			openNull(0)
 		}
 	}
 	closeOnExec()
@@ -243,7 +253,8 @@ func hasTerminal() bool {
 	return err == nil
 }
 
-// lockPidfile takes the pidfile, if there is to be one.
+// lockPidfile takes the pidfile, if there is to be one. The default one is
+// done without where it cannot be written, as on a read-only /run.
 func (d *daemon) lockPidfile() (*pidfile, error) {
 	path := d.o.pidfile
 	if !d.o.pidfileSet {
@@ -255,7 +266,12 @@ func (d *daemon) lockPidfile() (*pidfile, error) {
 	if path == "" {
 		return nil, nil
 	}
-	return lockPidfile(path)
+	p, err := lockPidfile(path)
+	if held := (*heldError)(nil); err != nil && !d.o.pidfileSet && !errors.As(err, &held) {
+		d.warn("%v; runs without one (-p names another file)", err)
+		return nil, nil
+	}
+	return p, err
 }
 
 // reload reads the configuration again. Files that cannot be read change

@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -25,20 +27,20 @@ type launcher struct{ pipe *os.File }
 // daemonize starts the copy and waits until it serves or ends. It returns the
 // exit status.
 func daemonize() int {
-	self, err := os.Executable()
+	self, err := ownFile()
 	if err != nil {
-		self = "/proc/self/exe"
+		return fatalf("cannot go into the background: %v (-i stays in the foreground)", err)
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return fatalf("pipe: %v", err)
 	}
-	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	null, err := openNull(unix.O_CLOEXEC)
 	if err != nil {
 		return fatalf("%v", err)
 	}
 	closeOnExec() // the daemon gets what is its own
-	files := []*os.File{null, os.Stdout, os.Stderr}
+	files := []*os.File{os.NewFile(uintptr(null), os.DevNull), os.Stdout, os.Stderr}
 	for fd := 3; fd < 3+inheritedCount(); fd++ {
 		files = append(files, os.NewFile(uintptr(fd), "socket"))
 	}
@@ -56,6 +58,41 @@ func daemonize() int {
 		return fatalf("the daemon ended before it served: %v", state)
 	}
 	return state.ExitCode()
+}
+
+// ownFile returns the path of the program's file: from /proc, or where that is
+// not mounted, by argv[0] as execvp(3) finds it.
+func ownFile() (string, error) {
+	self, err := os.Executable()
+	if err == nil {
+		return self, nil
+	}
+	candidates := []string{os.Args[0]}
+	if !strings.Contains(os.Args[0], "/") {
+		candidates = nil
+		for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+			candidates = append(candidates, filepath.Join(dir, os.Args[0]))
+		}
+	}
+	for _, path := range candidates {
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && unix.Access(path, unix.X_OK) == nil {
+			return filepath.Abs(path)
+		}
+	}
+	return "", fmt.Errorf("the program's file is not found: %w, and no file %s", err, os.Args[0])
+}
+
+// openNull opens /dev/null; where there is none, a descriptor that can be
+// neither read nor written: what counts is that 0, 1 and 2 are taken.
+func openNull(flags int) (int, error) {
+	fd, err := unix.Open(os.DevNull, unix.O_RDWR|flags, 0)
+	if err == nil {
+		return fd, nil
+	}
+	if fd, errRoot := unix.Open("/", unix.O_PATH|flags, 0); errRoot == nil {
+		return fd, nil
+	}
+	return -1, fmt.Errorf("open %s: %w", os.DevNull, err)
 }
 
 // inheritedCount returns the number of sockets that the service manager passed
@@ -89,7 +126,7 @@ func (p *launcher) release() {
 	if p == nil {
 		return
 	}
-	if null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0); err == nil {
+	if null, err := openNull(unix.O_CLOEXEC); err == nil {
 		for fd := range 3 {
 			unix.Dup3(null, fd, 0)
 		}

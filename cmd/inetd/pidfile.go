@@ -58,6 +58,11 @@ func (p *pidfile) write() error {
 	return p.f.Truncate(int64(len(text)))
 }
 
+// A heldError is why a pidfile cannot be ours: another daemon has it.
+type heldError struct{ text string }
+
+func (e *heldError) Error() string { return e.text }
+
 // locked says who has a pidfile.
 func locked(path string, f *os.File, err error) error {
 	if err != unix.EAGAIN && err != unix.EACCES {
@@ -68,8 +73,8 @@ func locked(path string, f *os.File, err error) error {
 	if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
 		who = portowner.Describe(pid)
 	}
-	return fmt.Errorf("an inetd runs already: %s holds %s (%s)", who.Desc, path,
-		strings.TrimPrefix(who.Advice()+"; or have it reload with SIGHUP, or choose another pidfile with -p", "; or "))
+	return &heldError{fmt.Sprintf("an inetd runs already: %s holds %s (%s)", who.Desc, path,
+		strings.TrimPrefix(who.Advice()+"; or have it reload with SIGHUP, or choose another pidfile with -p", "; or "))}
 }
 
 // remove removes the file; the lock goes with the process.
