@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -18,7 +19,11 @@ func Check(conf *config.Service, accounts *spawn.Accounts) (problems []config.Pr
 		if accounts.Known(userOf(conf)) {
 			setting = "group"
 		}
-		problems = append(problems, conf.ProblemOf(setting, config.Error, "add the "+setting+", or correct "+conf.Field(setting), "%v", err))
+		hint := "add the " + setting + ", or correct " + conf.Field(setting)
+		if failed := (*spawn.LookupError)(nil); errors.As(err, &failed) {
+			hint = "reload when that works again"
+		}
+		problems = append(problems, conf.ProblemOf(setting, config.Error, hint, "%v", err))
 	}
 	if conf.Server != "" {
 		problems = append(problems, checkProgram(conf)...)

@@ -2,7 +2,11 @@ package spawn
 
 import (
 	"bufio"
+	"cmp"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -31,9 +35,16 @@ type Accounts struct {
 	nobody   map[string]bool        // names that nobody knows
 	groups   []groupEntry
 	resolved map[string]*Account // by AccountKey
+	failed   error               // why a name that is not found may exist all the same; nil: it does not
 
 	presetGroups map[string]uint32
 }
+
+// A LookupError is why it is not known whether a user or a group exists.
+type LookupError struct{ err error }
+
+func (e *LookupError) Error() string { return e.err.Error() }
+func (e *LookupError) Unwrap() error { return e.err }
 
 type passwdEntry struct {
 	name     string
@@ -50,7 +61,7 @@ type groupEntry struct {
 // NewAccounts reads /etc/passwd and /etc/group.
 func NewAccounts() *Accounts {
 	a := &Accounts{users: map[string]passwdEntry{}, byUID: map[uint32]passwdEntry{}, nobody: map[string]bool{}, resolved: map[string]*Account{}, presetGroups: map[string]uint32{}}
-	colons("/etc/passwd", func(f []string) {
+	errUsers := colons("/etc/passwd", func(f []string) {
 		if u, ok := parseUser(f); ok {
 			if _, twice := a.users[u.name]; !twice {
 				u.local = true
@@ -61,11 +72,12 @@ func NewAccounts() *Accounts {
 			}
 		}
 	})
-	colons("/etc/group", func(f []string) {
+	errGroups := colons("/etc/group", func(f []string) {
 		if g, ok := parseGroup(f); ok {
 			a.groups = append(a.groups, g)
 		}
 	})
+	a.failed = cmp.Or(errUsers, errGroups)
 	return a
 }
 
@@ -87,7 +99,7 @@ func (a *Accounts) Lookup(name, groupName string) (*Account, error) {
 	if !ok {
 		id, err := strconv.ParseUint(name, 10, 32)
 		if err != nil || id == 1<<32-1 {
-			return nil, fmt.Errorf("unknown user %q", name)
+			return nil, a.unknown("user", name)
 		}
 		u = passwdEntry{name: name, uid: uint32(id), gid: uint32(id), local: true}
 		if known, ok := a.byUID[u.uid]; ok {
@@ -128,12 +140,29 @@ func (a *Accounts) GroupID(name string) (uint32, error) {
 	if id, err := strconv.ParseUint(name, 10, 32); err == nil && id < 1<<32-1 {
 		return uint32(id), nil
 	}
-	if f := getent("group", name); len(f) > 0 {
+	if f := a.getent("group", name); len(f) > 0 {
 		if g, ok := parseGroup(strings.Split(f[0], ":")); ok {
 			return g.gid, nil
 		}
 	}
-	return 0, fmt.Errorf("unknown group %q", name)
+	return 0, a.unknown("group", name)
+}
+
+// unknown returns the error for a name that was not found.
+func (a *Accounts) unknown(what, name string) error {
+	if a.failed != nil {
+		return &LookupError{fmt.Errorf("%s %q: cannot be looked up: %w", what, name, a.failed)}
+	}
+	return fmt.Errorf("unknown %s %q", what, name)
+}
+
+// getent is the function getent. Its failure is remembered.
+func (a *Accounts) getent(database, key string) []string {
+	lines, err := getent(database, key)
+	if err != nil {
+		a.failed = fmt.Errorf("getent %s %s: %w", database, key, err)
+	}
+	return lines
 }
 
 func (a *Accounts) user(name string) (passwdEntry, bool) {
@@ -143,7 +172,7 @@ func (a *Accounts) user(name string) (passwdEntry, bool) {
 	if _, err := strconv.ParseUint(name, 10, 32); err == nil || name == "" || a.nobody[name] {
 		return passwdEntry{}, false
 	}
-	for _, l := range getent("passwd", name) {
+	for _, l := range a.getent("passwd", name) {
 		if u, ok := parseUser(strings.Split(l, ":")); ok {
 			a.users[name] = u
 			return u, true
@@ -163,7 +192,7 @@ func (a *Accounts) groupsOf(u passwdEntry) []uint32 {
 		}
 	}
 	if !u.local {
-		for _, l := range getent("initgroups", u.name) {
+		for _, l := range a.getent("initgroups", u.name) {
 			name, ids, _ := strings.Cut(l, " ")
 			for _, f := range strings.Fields(ids) {
 				if id, err := strconv.ParseUint(f, 10, 32); err == nil && name == u.name {
@@ -176,15 +205,28 @@ func (a *Accounts) groupsOf(u passwdEntry) []uint32 {
 	return slices.Compact(list)
 }
 
-// colons reads a file of lines with colons, passwd(5) or group(5).
-func colons(path string, line func([]string)) {
+// colons reads a file of lines with colons, passwd(5) or group(5). A file that
+// does not exist is empty.
+func colons(path string, line func([]string)) error {
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
-		return
+		return err
 	}
 	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		line(strings.Split(lines.Text(), ":"))
+	for r := bufio.NewReader(f); ; {
+		text, err := r.ReadString('\n') // of any length: a group can have thousands of members
+		if text = strings.TrimRight(text, "\r\n"); text != "" {
+			line(strings.Split(text, ":"))
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
 }
 
@@ -205,48 +247,71 @@ func parseGroup(f []string) (groupEntry, bool) {
 	return groupEntry{f[0], uint32(gid), strings.Split(f[3], ",")}, err == nil && f[0] != ""
 }
 
-// getentLimit is how long a directory service may take to answer.
-const getentLimit = 5 * time.Second
+// getentLimit is how long a directory service may take to answer. Tests have
+// less, and another program.
+var (
+	getentLimit   = 5 * time.Second
+	getentProgram = "/usr/bin/getent"
+)
+
+// maxAnswer is the longest reply of a directory service that is read, in bytes.
+const maxAnswer = 1 << 20
 
 // getent asks the host's name services and returns the lines of the reply;
-// none where there is no getent, no such entry, or no reply in time.
-func getent(database, key string) []string {
+// none where there is no getent or no such entry. The error is why there is no
+// reply.
+func getent(database, key string) ([]string, error) {
 	if strings.HasPrefix(key, "-") || strings.ContainsAny(key, "\x00\n:") {
-		return nil
+		return nil, nil
 	}
-	im, err := new(Attr).Prepare("/usr/bin/getent", []string{"getent", database, key})
+	im, err := new(Attr).Prepare(getentProgram, []string{"getent", database, key})
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	// A socket, as for any child: its one descriptor is read and written.
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("socketpair: %w", err)
 	}
 	defer unix.Close(pair[0])
-	limit := unix.NsecToTimeval(int64(getentLimit))
-	unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
 	p, err := im.Start(pair[1], new(Scratch))
 	unix.Close(pair[1])
-	if err != nil {
-		return nil
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
 	}
-	defer p.wait()
+	late := time.AfterFunc(getentLimit, func() { unix.Kill(p.PID, unix.SIGKILL) })
+	defer func() {
+		// It may have closed its output and run on. Until it is reaped, no other
+		// process has its pid.
+		for unix.Waitid(unix.P_PID, p.PID, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+		}
+		late.Stop()
+		p.wait()
+	}()
 	var answer []byte
 	buf := make([]byte, 4096)
-	for {
+	for began := time.Now(); ; {
+		limit := unix.NsecToTimeval(int64(max(getentLimit-time.Since(began), time.Millisecond)))
+		unix.SetsockoptTimeval(pair[0], unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
 		n, err := unix.Read(pair[0], buf)
-		if err == unix.EINTR {
+		switch {
+		case err == unix.EINTR:
 			continue
+		case err == unix.EAGAIN || err == nil && time.Since(began) >= getentLimit:
+			err = fmt.Errorf("no reply within %v", getentLimit)
+		case err == nil && len(answer)+n > maxAnswer:
+			err = fmt.Errorf("a reply of more than %d bytes", maxAnswer)
 		}
-		if err != nil || len(answer) > 1<<20 {
-			unix.Kill(p.PID, unix.SIGKILL) // it still holds its end, so it runs
-			return nil
+		if err != nil {
+			unix.Kill(p.PID, unix.SIGKILL) // not reaped yet, so the pid is its own
+			return nil, err
 		}
 		if n == 0 {
-			break
+			return strings.FieldsFunc(string(answer), func(c rune) bool { return c == '\n' }), nil
 		}
 		answer = append(answer, buf[:n]...)
 	}
-	return strings.FieldsFunc(string(answer), func(c rune) bool { return c == '\n' })
 }

@@ -214,7 +214,7 @@ func TestAccounts(t *testing.T) {
 		}
 	}
 	// what getent says of a user, as of one that is in a directory only
-	if lines := getent("passwd", "root"); len(lines) != 1 || !strings.HasPrefix(lines[0], "root:") {
+	if lines, _ := getent("passwd", "root"); len(lines) != 1 || !strings.HasPrefix(lines[0], "root:") {
 		t.Errorf("getent says %q", lines)
 	}
 }

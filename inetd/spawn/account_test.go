@@ -1,0 +1,80 @@
+package spawn
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Out of descriptors, nobody is said not to exist.
+func TestAccountsOutOfDescriptors(t *testing.T) {
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &was); err != nil {
+		t.Fatal(err)
+	}
+	next, err := unix.Dup(0) // the lowest number that is free
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.Close(next)
+	set := func(soft uint64) {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: soft, Max: was.Max}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(uint64(next))
+	unread := NewAccounts()
+	_, errUser := unread.Lookup("root", "")
+	_, errGroup := unread.GroupID("root")
+	set(was.Cur)
+	for _, err := range []error{errUser, errGroup} {
+		var failed *LookupError
+		if !errors.As(err, &failed) || !errors.Is(err, unix.EMFILE) || !strings.Contains(err.Error(), `"root": cannot be looked up: `) {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	read := NewAccounts()
+	if _, err := read.Lookup("nosuchuser", ""); err == nil || err.Error() != `unknown user "nosuchuser"` {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// A line of group(5) may be longer than any buffer.
+func TestLongLines(t *testing.T) {
+	path := t.TempDir() + "/group"
+	os.WriteFile(path, []byte("many:x:4000:"+strings.Repeat("member,", 20000)+"alice\nlate:x:4001:alice"), 0o644)
+	var got []string
+	if err := colons(path, func(f []string) { got = append(got, f[0]+" "+f[2]) }); err != nil || strings.Join(got, ",") != "many 4000,late 4001" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// A getent that does not reply, replies too slowly or does not end is ended.
+func TestSlowGetent(t *testing.T) {
+	was, limit := getentProgram, getentLimit
+	t.Cleanup(func() { getentProgram, getentLimit = was, limit })
+	getentLimit = 500 * time.Millisecond
+	dir := t.TempDir()
+	for name, c := range map[string]struct{ script, want string }{
+		"silent": {"exec sleep 60", "no reply within 500ms"},
+		"drips":  {"while :; do echo x; sleep 0.1; done", "no reply within 500ms"},
+		"stays":  {"echo alice:x:4001:4001:::; exec >&- 2>&- <&-; exec sleep 60", ""},
+	} {
+		getentProgram = dir + "/" + name
+		if err := os.WriteFile(getentProgram, []byte("#!/bin/sh\n"+c.script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		_, err := NewAccounts().Lookup("nosuchuser", "")
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("%s: took %v", name, took)
+		}
+		if failed := (*LookupError)(nil); c.want != "" && (!errors.As(err, &failed) || !strings.HasSuffix(err.Error(), c.want)) {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+	}
+}
