@@ -87,6 +87,9 @@ func (d *daemon) start(environ, whole []string) error {
 	if err != nil {
 		return err
 	}
+	if _, err := socket.CorrectListenFDs(); err != nil {
+		d.log.Printf(syslog.Warning, "%v", err)
+	}
 	state, err := handover.Receive()
 	if err != nil {
 		d.log.Printf(syslog.Err, "%v", err)

@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"goinetd/inetd/socket"
 )
 
 // Go cannot fork and go on, so the daemon is a second copy of the program in
@@ -41,7 +43,11 @@ func daemonize() int {
 	}
 	closeOnExec() // the daemon gets what is its own
 	files := []*os.File{os.NewFile(uintptr(null), os.DevNull), os.Stdout, os.Stderr}
-	for fd := 3; fd < 3+inheritedCount(); fd++ {
+	inherited, err := socket.CorrectListenFDs()
+	if err != nil {
+		fatalf("%v", err)
+	}
+	for fd := 3; fd < 3+inherited; fd++ {
 		files = append(files, os.NewFile(uintptr(fd), "socket"))
 	}
 	env := append(os.Environ(), fmt.Sprintf("%s=%d", readyFDVariable, len(files)))
@@ -93,16 +99,6 @@ func openNull(flags int) (int, error) {
 		return fd, nil
 	}
 	return -1, fmt.Errorf("open %s: %w", os.DevNull, err)
-}
-
-// inheritedCount returns the number of sockets that the service manager passed
-// to us (LISTEN_FDS).
-func inheritedCount() int {
-	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
-		return 0
-	}
-	n, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
-	return max(0, n)
 }
 
 // findLauncher returns the launcher if this is the copy in the background,

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
 
 // activated starts a daemon by systemd-socket-activate with a TCP and a UDP
@@ -111,5 +112,33 @@ func question(t *testing.T, port int, text string) {
 	buf := make([]byte, 100)
 	if n, err := c.Read(buf); err != nil || string(buf[:n]) != text {
 		t.Errorf("echo over udp: %q, %v", buf[:n], err)
+	}
+}
+
+// LISTEN_FDS counts more than were passed, as behind a wrapper that closes
+// descriptors: what is there is used.
+func TestListenFDsTooLarge(t *testing.T) {
+	t.Parallel()
+	need(t, "root", "systemd-socket-activate")
+	for _, n := range []string{"2", "3", "4", "6", "1000000", "99999999999"} {
+		p := port(t)
+		// The shell is executed for the first client, with one socket.
+		d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/echo echo fine\n", at(p)),
+			before: []string{"systemd-socket-activate", "-E", "NOTIFY_SOCKET", "-l", at(p), "sh", "-c", "LISTEN_FDS=" + n + `; exec "$@"`, "sh"}}.launch(t)
+		var got string
+		for began := time.Now(); got == "" && time.Since(began) < patience; {
+			if c, err := net.Dial("tcp", at(p)); err == nil {
+				text, _ := io.ReadAll(c)
+				got = string(text)
+				c.Close()
+			}
+		}
+		if got != "fine\n" {
+			t.Errorf("LISTEN_FDS=%s: the answer is %q:\n%s", n, got, tail(d.text()))
+		}
+		if strings.Count(d.text(), "LISTEN_FDS is "+n+", but the number of descriptors that were passed is 1: those are used") != 1 || strings.Contains(d.text(), "no service wants it") {
+			t.Errorf("LISTEN_FDS=%s: the log is\n%s", n, d.text())
+		}
+		d.stop()
 	}
 }

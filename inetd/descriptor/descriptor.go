@@ -37,3 +37,12 @@ func NewEvent() (int, error) {
 func Signal(event int) { unix.Write(event, one) }
 
 var one = binary.NativeEndian.AppendUint64(nil, 1)
+
+// Inherited reports whether a descriptor was open when the program was
+// executed. Descriptors that Go's runtime opens are closed by an exec, and so
+// are our own: those that were there have no FD_CLOEXEC. It is to be asked
+// while packages are initialized; later we have set that ourselves.
+func Inherited(fd int) bool {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil && flags&unix.FD_CLOEXEC == 0
+}

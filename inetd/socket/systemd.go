@@ -1,7 +1,10 @@
 package socket
 
 import (
+	"fmt"
 	"net/netip"
+	"os"
+	"strconv"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
@@ -17,6 +20,37 @@ type Inherited struct {
 	Name    string  // FileDescriptorName=; "LISTEN_FD_3" where none was given
 	Address Address // what it is bound to
 	Dual    bool    // an IPv6 socket that takes IPv4 as well
+}
+
+// passed is how many of the LISTEN_FDS descriptors were open when the program
+// began. Behind those, later, are descriptors of our own.
+var passed = countPassed()
+
+func countPassed() (n int) {
+	announced, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	for n < announced && descriptor.Inherited(listenFDsStart+n) {
+		n++
+	}
+	return n
+}
+
+// listenFDsStart is SD_LISTEN_FDS_START of sd_listen_fds(3).
+const listenFDsStart = 3
+
+// CorrectListenFDs sets LISTEN_FDS to the number of descriptors that were
+// passed to us, and returns that number. The error says that LISTEN_FDS was
+// larger, as behind a wrapper that closes descriptors. Call it before anything
+// reads LISTEN_FDS.
+func CorrectListenFDs() (n int, err error) {
+	announced, _ := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) || announced <= 0 {
+		return 0, nil
+	}
+	if passed < announced {
+		err = fmt.Errorf("LISTEN_FDS is %d, but the number of descriptors that were passed is %d: those are used", announced, passed)
+		os.Setenv("LISTEN_FDS", strconv.Itoa(passed))
+	}
+	return passed, err
 }
 
 // FromSystemd takes the sockets that the process was started with and
