@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -227,4 +228,70 @@ func TestPidfileRequired(t *testing.T) {
 	if !regexp.MustCompile(`(?s)first 0\n.*an inetd runs already: .*second 1\n$`).MatchString(both) {
 		t.Errorf("two of them: %s", both)
 	}
+}
+
+// A log file that is a name of one of our own descriptors is that descriptor,
+// which no open(2) can have: a socket, and a pipe of another user. It stays at
+// a reload. A descriptor that the daemon was not started with is no log.
+func TestLogToOwnDescriptor(t *testing.T) {
+	t.Parallel()
+	need(t, "root", "setpriv")
+	p, q, r := port(t), port(t), port(t)
+	service := func(port int, log string) string {
+		return fmt.Sprintf("service s%d\n{\n type = UNLISTED\n protocol = tcp\n socket_type = stream\n port = %d\n bind = 127.0.0.1\n wait = no\n user = %s\n server = /bin/echo\n server_args = fine\n log_type = FILE %s\n log_on_success = PID\n}\n",
+			port, port, "nobody", log)
+	}
+	dir := folder(t)
+	conf := write(t, dir+"/xinetd.conf", service(p, "/dev/stdout")+service(q, "/dev/fd/3")+service(r, "/dev/fd/6"), 0o644)
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs")
+	defer ours.Close()
+	pipe, end, err := os.Pipe() // root's
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	user := lonely(t)
+	cmd := exec.Command("setpriv", "--reuid="+user, "--regid="+user, "--clear-groups", built.inetd, "-i", conf)
+	cmd.Stdout, cmd.ExtraFiles = theirs, []*os.File{end}
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	theirs.Close()
+	end.Close()
+	defer cmd.Wait()
+	defer cmd.Process.Signal(syscall.SIGTERM)
+	messages := bufio.NewScanner(stderr)
+	until := func(text string) {
+		for messages.Scan() {
+			if strings.Contains(messages.Text(), text) {
+				return
+			}
+		}
+		t.Fatalf("no %q", text)
+	}
+	onSocket, onPipe := bufio.NewScanner(ours), bufio.NewScanner(pipe)
+	for i := range 2 {
+		if i == 1 {
+			cmd.Process.Signal(syscall.SIGHUP)
+		}
+		until("configuration read: 3 services")
+		request(t, p, "")
+		if !onSocket.Scan() || !strings.Contains(onSocket.Text(), fmt.Sprintf("START: s%d pid=", p)) {
+			t.Errorf("the socket has %q", onSocket.Text())
+		}
+		request(t, q, "")
+		if !onPipe.Scan() || !strings.Contains(onPipe.Text(), fmt.Sprintf("START: s%d pid=", q)) {
+			t.Errorf("the pipe has %q", onPipe.Text())
+		}
+	}
+	request(t, r, "")
+	until("log /dev/fd/6: bad file descriptor; its lines are lost")
 }

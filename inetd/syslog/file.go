@@ -44,6 +44,7 @@ type fileSink struct {
 	size   int64
 	warned bool // about Soft
 	full   bool // so was Hard
+	inLine bool // what was written last does not end a line
 	failed bool // that it cannot be opened has been logged
 	reopen atomic.Bool
 }
@@ -75,10 +76,14 @@ func (s *fileSink) write(batch []byte) []byte {
 	if batch == nil || s.reopen.Swap(false) {
 		s.close()
 	}
-	for len(batch) > 0 && !s.full {
+	for fresh := true; len(batch) > 0 && !s.full; {
 		if s.fd < 0 && !s.open() {
 			return nil // there is no better time to wait for
 		}
+		if s.inLine && fresh {
+			batch = append([]byte{'\n'}, batch...)
+		}
+		fresh = false
 		if s.limits.Hard > 0 && s.size+int64(len(batch)) > s.limits.Hard {
 			batch = s.writeUpToLimit(batch)
 			if len(batch) == 0 {
@@ -96,6 +101,7 @@ func (s *fileSink) write(batch []byte) []byte {
 		}
 		s.size += int64(n)
 		s.failed = false
+		s.inLine = n > 0 && batch[n-1] != '\n'
 		batch = batch[n:]
 		if s.limits.Soft > 0 && s.size > s.limits.Soft && !s.warned {
 			s.warned = true
@@ -127,7 +133,7 @@ func (s *fileSink) warnOnce(text string) {
 }
 
 func (s *fileSink) open() bool {
-	fd, err := unix.Open(s.path, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0o640)
+	fd, err := openLog(s.path)
 	var st unix.Stat_t
 	if err == nil {
 		err = unix.Fstat(fd, &st)
@@ -140,11 +146,54 @@ func (s *fileSink) open() bool {
 		return false
 	}
 	s.fd, s.size = descriptor.Raise(fd), st.Size
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+	if st.Mode&unix.S_IFMT == unix.S_IFREG {
+		s.inLine = s.inLine && st.Size > 0
+	} else {
 		s.limits.Soft, s.limits.Hard = 0, 0 // /dev/null and its kind have no size
 	}
 	return true
 }
+
+// openLog opens a log file. A name of one of our own descriptors is that
+// descriptor: open(2) would fail for a socket, and for a pipe of another user.
+func openLog(path string) (fd int, err error) {
+	if own, ok := ownDescriptor(path); ok {
+		return unix.FcntlInt(uintptr(own), unix.F_DUPFD_CLOEXEC, 3)
+	}
+	return unix.Open(path, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0o640)
+}
+
+// ownDescriptor returns the descriptor that a path of proc(5) names, if it is 0,
+// 1 or 2, or one that the program was started with. Any other may be a
+// client's by now.
+func ownDescriptor(path string) (fd int, ok bool) {
+	switch path {
+	case "/dev/stdin":
+		return 0, true
+	case "/dev/stdout":
+		return 1, true
+	case "/dev/stderr":
+		return 2, true
+	}
+	for _, dir := range []string{"/dev/fd/", "/proc/self/fd/"} {
+		if name, isOwn := strings.CutPrefix(path, dir); isOwn {
+			fd, err := strconv.Atoi(name)
+			if err == nil && fd >= 0 && (fd < 3 || fd < len(inherited) && inherited[fd]) {
+				return fd, true
+			}
+			return -1, true
+		}
+	}
+	return 0, false
+}
+
+// inherited are the descriptors that the program was started with.
+var inherited = func() (open [64]bool) {
+	for fd := range open {
+		open[fd] = descriptor.Inherited(fd)
+	}
+	return open
+}()
 
 func (s *fileSink) close() {
 	if s.fd >= 0 {

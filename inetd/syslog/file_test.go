@@ -1,11 +1,16 @@
 package syslog
 
 import (
+	"bytes"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // A full disk is reported once, and not for each line.
@@ -40,5 +45,36 @@ func TestDaemonFile(t *testing.T) {
 	now, _ := os.ReadFile(path)
 	if !strings.HasSuffix(string(old), `]: WARNING: a\x0ab`+"\n") || !strings.HasSuffix(string(now), "]: NOTICE: c\n") || strings.Count(string(now), "\n") != 1 {
 		t.Errorf("%q %q", old, now)
+	}
+}
+
+// Behind a line that could be written in part only, the next one begins on a
+// line of its own.
+func TestPartialWrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var noted atomic.Int32
+	f := NewFile("", path, Limits{Warn: func(string) { noted.Add(1) }})
+	defer f.Close()
+	f.Write(Info, bytes.Repeat([]byte("x"), 200000)) // a pipe holds less
+	f.Flush()
+	buf := make([]byte, 1<<20)
+	n, _ := io.ReadAtLeast(r, buf, 1<<16)
+	if n == 0 || bytes.Contains(buf[:n], []byte("\n")) || noted.Load() != 1 {
+		t.Fatalf("%d bytes, %d warnings", n, noted.Load())
+	}
+	f.Printf(Info, "next")
+	f.Printf(Info, "after")
+	f.Flush()
+	n, _ = r.Read(buf)
+	if got := string(buf[:n]); !regexp.MustCompile(`^\n\S+: next\n\S+: after\n$`).MatchString(got) {
+		t.Errorf("got %q", got)
 	}
 }
