@@ -122,7 +122,7 @@ func (b *binding) open() {
 // schedules the next try for the others. It returns the failures that have
 // not been reported.
 func (s *Server) installBindingsLocked(bindings []binding) (failed []binding) {
-	retryable := 0
+	var retryable []*listener
 	for _, b := range bindings {
 		l := b.l
 		switch {
@@ -132,7 +132,7 @@ func (s *Server) installBindingsLocked(bindings []binding) (failed []binding) {
 		case l.Shared && socket.NoFamily(b.err):
 			s.discardLocked(l) // a host without IPv6
 		case socket.Retryable(b.err):
-			retryable++
+			retryable = append(retryable, l)
 			if !l.reported {
 				l.reported = true
 				failed = append(failed, b)
@@ -145,7 +145,8 @@ func (s *Server) installBindingsLocked(bindings []binding) (failed []binding) {
 	if s.stopped {
 		return nil
 	}
-	s.bindRetry.schedule(retryable, func() {
+	s.setUnopenedLocked(retryable)
+	s.bindRetry.schedule(len(retryable), func() {
 		s.changing.Lock()
 		defer s.changing.Unlock()
 		s.openListeners()

@@ -157,7 +157,10 @@ func (s *Server) Install(p *Prepared) []config.Problem {
 	for _, p := range conflicts {
 		s.Report(p)
 	}
-	problems = append(append(problems, conflicts...), s.openListeners()...)
+	problems = append(problems, conflicts...)
+	opened := s.openListeners()
+	s.noteApplied(problems, opened)
+	problems = append(problems, opened...)
 	s.saveState(p.records)
 	s.log.Printf(syslog.Notice, "configuration read: %s (%d new, %d removed)", count(total, "service"), added, removed)
 	return problems

@@ -133,11 +133,46 @@ type Notifier interface {
 	Unstore(name string)
 }
 
-// Summary returns the state in a few words.
+// Summary returns the state in a few words, with what an administrator has to
+// know: problems of the configuration, and sockets that are not open.
 func (s *Server) Summary() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return fmt.Sprintf("%s, %s running, %s refused", count(s.services.len(), "service"), count(s.programsLocked(), "program"), count(s.refusals, "client"))
+	return fmt.Sprintf("%s, %s running, %s refused", count(s.services.len(), "service"), count(s.programsLocked(), "program"), count(s.refusals, "client")) +
+		s.status.problemsText(s.root)
+}
+
+// NoteProblems has the state tell how many problems the configuration has.
+func (s *Server) NoteProblems(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.problems = n
+}
+
+// noteApplied notes the problems of a configuration that has been applied, and
+// of opening its sockets. Those that are retried are counted as long as they
+// are not open.
+func (s *Server) noteApplied(configured, opened []config.Problem) {
+	n := len(configured)
+	for _, p := range opened {
+		if p.Severity == config.Error {
+			n++
+		}
+	}
+	s.NoteProblems(n)
+}
+
+// Serves reports whether there is a socket that is open, or nothing is
+// configured that would open one.
+func (s *Server) Serves() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.sockets.byKey {
+		if l.fd >= 0 {
+			return true
+		}
+	}
+	return s.sockets.len() == 0
 }
 
 // programsLocked returns the number of running programs that services count.
@@ -160,8 +195,52 @@ func count(n int, what string) string {
 // statusDelay is how long changes are gathered before they are reported.
 const statusDelay = time.Second
 
-// A statusChange gathers changes into one report. It is guarded by Server.mu.
-type statusChange struct{ pending bool }
+// A statusChange gathers changes into one report. It has what is too slow to
+// count for each. It is guarded by Server.mu.
+type statusChange struct {
+	pending  bool
+	problems int      // of the configuration
+	unopened []string // "7075/tcp", or a path: sockets that are retried, in order
+}
+
+// maxUnopened is how many sockets that are not open are named.
+const maxUnopened = 3
+
+// problemsText returns what is added to a summary; empty: no problem.
+func (c *statusChange) problemsText(root bool) (text string) {
+	if c.problems > 0 {
+		journal := "journalctl -u inetd"
+		if !root {
+			journal = "journalctl --user -u inetd"
+		}
+		text = "; " + count(c.problems, "problem") + " in the configuration (" + journal + ")"
+	}
+	if n := len(c.unopened); n > 0 {
+		text += "; " + count(n, "port") + " not open: " + strings.Join(c.unopened[:min(n, maxUnopened)], ", ")
+		if n > maxUnopened {
+			text += ", ..."
+		}
+	}
+	return text
+}
+
+// setUnopenedLocked sets the listeners whose sockets are retried.
+func (s *Server) setUnopenedLocked(list []*listener) {
+	var names []string
+	for _, l := range list {
+		name := l.Path
+		if l.Network != "unix" {
+			name = fmt.Sprint(l.Addr.Port(), "/", l.Network)
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names) // IPv4 and IPv6
+	if !slices.Equal(names, s.status.unopened) {
+		s.status.unopened = names
+		s.statusChangedLocked()
+	}
+}
 
 // add notes a change and reports whether a report has to be scheduled for it.
 func (c *statusChange) add() bool {

@@ -29,6 +29,10 @@ const defaultPidfile = "/run/inetd.pid"
 // not, so that a supervisor starts it again: EX_SOFTWARE of sysexits.h.
 const exitSoftware = 70
 
+// exitTempFail is the exit status of a start in the background whose daemon
+// runs and serves nothing yet: EX_TEMPFAIL of sysexits.h.
+const exitTempFail = 75
+
 // endTimeout is how long the end of the daemon waits for the workers: one in
 // an exec that hangs must not keep it.
 const endTimeout = time.Second
@@ -71,7 +75,7 @@ func (d *daemon) run() int {
 		return d.fail(err)
 	}
 	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
-	d.launcher.release()
+	d.launcher.release(d.startStatus())
 	d.notifier.send("READY=1\nMAINPID=" + strconv.Itoa(os.Getpid()) + "\nSTATUS=" + d.server.Summary())
 	d.notifier.startWatchdog(d.server, d.log)
 	if d.handleSignals(signals) {
@@ -120,6 +124,19 @@ func (d *daemon) start(environ, whole []string) error {
 		close(d.ended)
 	}()
 	return nil
+}
+
+// startStatus returns the exit status of the process in the foreground, now
+// that the daemon runs.
+func (d *daemon) startStatus() int {
+	if d.server.Serves() {
+		return 0
+	}
+	d.warn("serves nothing yet: no port could be opened; pid %d runs on and retries", os.Getpid())
+	if d.o.stayAlive {
+		return 0
+	}
+	return exitTempFail
 }
 
 // handleSignals handles signals until one ends the daemon. It reports whether
@@ -286,6 +303,7 @@ func (d *daemon) reload(reloaded chan<- struct{}) {
 	}
 	if services, problems, err := d.load(); err != nil {
 		d.log.Printf(syslog.Err, "reload: %v (nothing is changed)", err)
+		d.server.NoteProblems(1)
 	} else {
 		d.server.Apply(services, problems)
 	}

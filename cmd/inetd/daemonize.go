@@ -56,8 +56,9 @@ func daemonize() int {
 		return fatalf("%s: %v", self, err)
 	}
 	w.Close()
-	if n, _ := r.Read(make([]byte, 1)); n == 1 {
-		return 0
+	verdict := make([]byte, 1)
+	if n, _ := r.Read(verdict); n == 1 {
+		return int(verdict[0])
 	}
 	state, err := p.Wait()
 	if err != nil || state.ExitCode() <= 0 {
@@ -116,9 +117,9 @@ func findLauncher() *launcher {
 	return &launcher{os.NewFile(uintptr(fd), "parent")}
 }
 
-// release lets the process in the foreground end well, and lets go of its
-// terminal.
-func (p *launcher) release() {
+// release lets the process in the foreground end with a status, and lets go of
+// its terminal.
+func (p *launcher) release(status int) {
 	if p == nil {
 		return
 	}
@@ -128,7 +129,7 @@ func (p *launcher) release() {
 		}
 		unix.Close(null)
 	}
-	p.pipe.Write([]byte{0})
+	p.pipe.Write([]byte{byte(status)})
 	p.pipe.Close()
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strconv"
@@ -78,6 +79,54 @@ func TestBackground(t *testing.T) {
 	comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	if string(comm) != "inetd\n" {
 		t.Errorf("ps calls it %s", comm)
+	}
+}
+
+// A start in the background that serves nothing yet does not end with 0: the
+// daemon says that it runs, and has the port when it is free.
+func TestBackgroundPortTaken(t *testing.T) {
+	// Serial: a child of another test would have its socket, too, until it execs.
+	need(t, "root")
+	for _, c := range []struct {
+		name   string
+		flags  []string
+		status int
+	}{{"inetd", nil, 75}, {"xinetd", []string{"-stayalive"}, 0}} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := l.Addr().(*net.TCPAddr).Port
+		dir := folder(t)
+		if err := os.Symlink(built.inetd, dir+"/"+c.name); err != nil {
+			t.Fatal(err)
+		}
+		args := append(c.flags, "-p", dir+"/pid", write(t, dir+"/inetd.conf", fmt.Sprintf("%s stream tcp nowait nobody /bin/echo echo fine\n", at(p)), 0o644))
+		if c.name == "xinetd" {
+			args = append(c.flags, "-pidfile", dir+"/pid", "-f", write(t, dir+"/xinetd.conf", fmt.Sprintf("service x\n{\n type = UNLISTED\n bind = 127.0.0.1\n port = %d\n protocol = tcp\n socket_type = stream\n wait = no\n user = nobody\n server = /bin/echo\n server_args = fine\n}\n", p), 0o644))
+		}
+		cmd := exec.Command(dir+"/"+c.name, args...)
+		out, _ := cmd.CombinedOutput()
+		text, err := os.ReadFile(dir + "/pid")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+		if want := fmt.Sprintf("%s: serves nothing yet: no port could be opened; pid %d runs on and retries\n", c.name, pid); cmd.ProcessState.ExitCode() != c.status || !strings.HasSuffix(string(out), want) {
+			t.Errorf("%s: status %d, says %s", c.name, cmd.ProcessState.ExitCode(), out)
+		}
+		l.Close()
+		for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+			if conn, err := net.Dial("tcp", at(p)); err == nil {
+				conn.Close()
+				break
+			}
+			if time.Since(began) > patience {
+				t.Errorf("%s: the port is not had", c.name)
+				break
+			}
+		}
+		syscall.Kill(pid, syscall.SIGTERM)
 	}
 }
 

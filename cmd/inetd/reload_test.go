@@ -283,3 +283,46 @@ func TestReloadChangesKind(t *testing.T) {
 		t.Error(d.text())
 	}
 }
+
+// The status that systemctl shows has problems of the configuration and
+// sockets that are not open, for as long as there are any.
+func TestStatusTellsProblems(t *testing.T) {
+	// Serial: a child of another test would have its socket, too, until it execs.
+	need(t, "root")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := l.Addr().(*net.TCPAddr).Port
+	good := fmt.Sprintf("%s stream tcp nowait nobody /bin/echo echo\n%s stream tcp nowait nobody /bin/echo echo\n", at(port(t)), at(q))
+	d := setup{conf: good + fmt.Sprintf("%s stream tcp nowait nosuchuser /bin/echo echo\n", at(port(t)))}.launch(t)
+	taken := fmt.Sprintf("; 1 port not open: %d/tcp", q)
+	const summary = "STATUS=2 services, 0 programs running, 0 clients refused"
+	d.await(summary + "; 1 problem in the configuration (journalctl -u inetd)" + taken)
+	write(t, d.conf, good, 0o644)
+	d.signal(syscall.SIGHUP)
+	d.await(summary + taken)
+	l.Close()
+	d.awaitEnd(summary)
+	os.Rename(d.conf, d.conf+".away")
+	d.signal(syscall.SIGHUP)
+	d.await(summary + "; 1 problem in the configuration (journalctl -u inetd)")
+	os.Rename(d.conf+".away", d.conf)
+	d.signal(syscall.SIGHUP)
+	d.awaitEnd(summary)
+}
+
+// awaitEnd waits for a message to systemd that ends in a text.
+func (d *daemonProcess) awaitEnd(text string) {
+	d.t.Helper()
+	for {
+		select {
+		case got := <-d.states:
+			if strings.HasSuffix(got, text) {
+				return
+			}
+		case <-time.After(patience):
+			d.t.Fatalf("no %s; the log:\n%s", text, d.text())
+		}
+	}
+}
