@@ -54,7 +54,7 @@ date: 127.0.0.2 : twist /bin/echo twisted %a %d
 		return string(text)
 	}
 	d := setup{conf: conf}.start(t)
-	d.find(`/etc/hosts.deny exists and is not consulted for the services of inetd.conf \(start inetd with -l`, 1)
+	d.find(`/etc/hosts.deny has rules and is not consulted for the services of inetd.conf \(start inetd with -l`, 1)
 	if visit("127.0.0.3", "echo") != "hello\n" {
 		t.Error("consulted without -l")
 	}

@@ -101,8 +101,8 @@ func (d *daemon) checkHosts(services []*config.Service) {
 		consulted = consulted || s.Libwrap != ""
 		unprotected = unprotected || s.Libwrap == "" && s.Dialect == config.Inetd
 	}
-	if !d.hostsDenyChecked && unprotected && !d.o.inetd.Libwrap && hosts.Exists(hostsDeny) {
-		d.log.Printf(syslog.Notice, "%s exists and is not consulted for the services of inetd.conf (start inetd with -l, or name tcpd(8) in their lines)", hostsDeny)
+	if !d.hostsDenyChecked && unprotected && !d.o.inetd.Libwrap && hosts.HasRules(hostsDeny) {
+		d.log.Printf(syslog.Notice, "%s has rules and is not consulted for the services of inetd.conf (start inetd with -l, or name tcpd(8) in their lines)", hostsDeny)
 	}
 	d.hostsDenyChecked = true
 	if !consulted {

@@ -92,12 +92,6 @@ func (t *Files) Check(r *Request) Verdict {
 	return Verdict{}
 }
 
-// Exists reports whether a file exists.
-func Exists(deny string) bool {
-	_, err := os.Stat(deny)
-	return err == nil
-}
-
 // A file is one of the two.
 type file struct {
 	path string

@@ -61,6 +61,17 @@ func FileProblems(paths ...string) (problems []config.Problem) {
 	return problems
 }
 
+// HasRules reports whether a file of rules has a line that is not a comment. One
+// that cannot be read may have.
+func HasRules(path string) bool {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	list, problems := read(string(text))
+	return len(list)+len(problems) > 0
+}
+
 func read(text string) (list []rule, problems []Problem) {
 	lines := strings.Split(text, "\n")
 	for n := 0; n < len(lines); n++ {
