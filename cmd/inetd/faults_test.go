@@ -21,10 +21,14 @@ func TestCannotExec(t *testing.T) {
 	need(t, "root")
 	dir := folder(t)
 	text := write(t, dir+"/text", "just some words\n", 0o755)
+	crlf := write(t, dir+"/crlf", "#!/bin/sh\r\necho x\r\n", 0o755)
+	lost := write(t, dir+"/lost", "#! /nonexistent/perl -w\n", 0o755)
 	plain := write(t, dir+"/plain", "#!/bin/sh\n", 0o644)
 	cases := []struct{ program, start, fail string }{
 		{dir + "/missing", `program: stat .*no such file`, `exec \S+/missing: no such file or directory`},
 		{plain, `is not executable`, `exec \S+/plain: permission denied`},
+		{crlf, `/crlf: its first line, "#!/bin/sh\\r", ends in CR LF; connections fail`, `exec \S+/crlf: no such file or directory \(its first line, "#!/bin/sh\\r", ends in CR LF\)`},
+		{lost, `/lost: its interpreter /nonexistent/perl does not exist; connections fail`, `exec \S+/lost: no such file or directory \(its interpreter /nonexistent/perl does not exist\)`},
 		{text, ``, `exec \S+/text: exec format error \(neither a program nor a script that begins with #!\)`},
 	}
 	good := port(t)

@@ -56,6 +56,10 @@ func checkProgram(conf *config.Service) []config.Problem {
 		return []config.Problem{conf.ProblemOf("server", config.Warning, "chmod +x it, or correct "+conf.Field("server"),
 			"program: %s is not executable; connections fail until it is", conf.Server)}
 	}
+	if problem := spawn.ScriptProblem(conf.Chroot, conf.Server); problem != "" {
+		return []config.Problem{conf.ProblemOf("server", config.Warning, "correct the script, or "+conf.Field("server"),
+			"program: %s: %s; connections fail", conf.Server, problem)}
+	}
 	return nil
 }
 

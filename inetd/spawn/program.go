@@ -89,6 +89,12 @@ func (e *StepError) Error() string {
 	switch {
 	case e.Errno == syscall.ENOEXEC:
 		s += " (neither a program nor a script that begins with #!)"
+	case e.Errno == syscall.ENOENT:
+		if path, isExec := strings.CutPrefix(e.Step, "exec "); isExec {
+			if problem := ScriptProblem("/", path); problem != "" {
+				s += " (" + problem + ")"
+			}
+		}
 	case e.Errno == syscall.EAGAIN:
 		s += " (RLIMIT_NPROC of the user, or the pids limit of the daemon's cgroup)"
 	}
