@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // ScriptProblem returns why a script cannot be executed although its file
@@ -14,21 +16,23 @@ import (
 // the line ends in CR LF. It is empty for any other file. root is the root
 // directory of the program.
 func ScriptProblem(root, path string) string {
-	if info, err := os.Stat(filepath.Join(root, path)); err != nil || !info.Mode().IsRegular() { // opening a FIFO would wait
+	// A configuration may have thousands of programs: no *os.File for each.
+	file := filepath.Join(root, path)
+	var st unix.Stat_t
+	if unix.Stat(file, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG { // opening a FIFO would wait
 		return ""
 	}
-	f, err := os.Open(filepath.Join(root, path))
+	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
-	first := make([]byte, 256) // BINPRM_BUF_SIZE: the kernel reads no more
-	n, _ := f.Read(first)
-	line, isScript := strings.CutPrefix(string(first[:n]), "#!")
-	if !isScript {
+	defer unix.Close(fd)
+	var first [256]byte // BINPRM_BUF_SIZE: the kernel reads no more
+	n, err := unix.Read(fd, first[:])
+	if err != nil || n < 2 || first[0] != '#' || first[1] != '!' {
 		return ""
 	}
-	line, _, _ = strings.Cut(line, "\n")
+	line, _, _ := strings.Cut(string(first[2:n]), "\n")
 	if strings.HasSuffix(line, "\r") {
 		return fmt.Sprintf("its first line, %q, ends in CR LF", "#!"+line)
 	}
