@@ -33,6 +33,26 @@ sed -n 's/^✗ \([^ ]*\).*/\1/p' security.txt | while read -r name; do
 done
 ! counts || grep -q "rates the unit $(rating) " hardening.md || fail "it is rated $(rating)"
 
+step a status that a restart would repeat
+mkdir -p /run/systemd/system/inetd.service.d
+for end in 1 64; do
+    printf '[Service]\nExecStart=\nExecStart=/bin/sh -c "exit %s"\n' $end >/run/systemd/system/inetd.service.d/end.conf
+    systemctl daemon-reload
+    status 1 systemctl restart inetd.service
+    want '^failed' systemctl is-failed inetd.service
+    want "^$end\$" systemctl show -P ExecMainStatus inetd.service
+    want '^0$' systemctl show -P NRestarts inetd.service
+done
+rm -r /run/systemd/system/inetd.service.d
+systemctl daemon-reload
+systemctl start inetd.service
+
+step the kernel ends other processes first
+want '^-1000$' systemctl show -P OOMScoreAdjust inetd.service
+if sh -c 'echo -1000 >/proc/self/oom_score_adj' 2>/dev/null; then # this container may
+    want '^-1000$' cat "/proc/$(systemctl show -P MainPID inetd.service)/oom_score_adj"
+fi
+
 step services come with a reload
 cat >>/etc/inetd.conf <<'X'
 7007 stream tcp nowait nobody /bin/cat cat
@@ -145,7 +165,7 @@ sed -i 's/^7/127.0.0.1:7/' /etc/inetd.conf
 echo '/run/inetd-echo stream unix nowait root internal echo' >>/etc/inetd.conf
 systemctl daemon-reload
 systemctl stop inetd.service
-pkill waiter # which finishes on its own, and has its socket until then
+pkill waiter || true # which finishes on its own, and has its socket until then
 soon sh -c '! ss -lntuH | grep -q ":70[01][0-9]"'
 systemctl start inetd.socket
 want '127.0.0.1:7007 +inetd.socket +inetd.service' systemctl list-sockets --no-pager
