@@ -47,6 +47,61 @@ soon serves 7008 hello
 status 0 service inetd restart
 serves 7008 hello || fail "7008"
 
+step what the script says
+want '^Stopping Internet super-server: inetd\.$' service inetd stop
+echo '7009 stream tcp nowait nobdy /bin/cat cat' >>/etc/inetd.conf
+service inetd start >said 2>&1 || fail "start: $(cat said)"
+want '^Starting Internet super-server: inetd\.$' cat said
+want '^inetd: inetd.conf:[0-9]+: .*unknown user "nobdy"' cat said
+service inetd reload >said 2>&1 || fail "reload: $(cat said)"
+want '^Reloading Internet super-server: inetd\.$' cat said
+want 'inetd.conf:[0-9]+: .*unknown user "nobdy"' cat said
+cp /etc/inetd.conf wrong.conf
+sed -i /^7009/d /etc/inetd.conf
+service inetd reload >said 2>&1 || fail "reload: $(cat said)"
+[ "$(cat said)" = 'Reloading Internet super-server: inetd.' ] || fail "reload says $(cat said)"
+cp /etc/default/inetd default.before
+echo 'OPTIONS="-l -R 0 -f inetd /root/wrong.conf"' >/etc/default/inetd
+want 'wrong.conf:[0-9]+: .*unknown user "nobdy"' service inetd reload
+cp default.before /etc/default/inetd
+
+service inetd stop >said
+echo 'OPTIONS="--loud"' >/etc/default/inetd
+status 2 service inetd start
+cp default.before /etc/default/inetd
+status 0 service inetd start
+
+step a lost pidfile
+printf '7010 stream tcp nowait root internal echo\n' >other.conf
+/usr/sbin/inetd -p /run/other.pid other.conf || fail "a second inetd"
+pid=$(cat /run/inetd.pid)
+rm /run/inetd.pid
+want "runs with pid $pid" service inetd status
+status 0 service inetd status
+status 0 service inetd start
+[ "$(pgrep -cx inetd)" = 2 ] || fail "started twice"
+echo '7011 stream tcp nowait root internal echo' >>/etc/inetd.conf
+status 0 service inetd reload
+soon serves 7011 hello
+status 0 service inetd stop
+[ ! -e /proc/$pid ] || fail "stopped, and it runs"
+status 3 service inetd status
+serves 7010 hello || fail "another inetd was stopped"
+status 0 service inetd stop
+serves 7010 hello || fail "another inetd was stopped"
+kill "$(cat /run/other.pid)"
+soon sh -c '! pgrep -x inetd'
+status 0 service inetd start
+pid=$(cat /run/inetd.pid)
+echo 99999 >/run/inetd.pid
+kill -STOP "$pid"
+status 1 service inetd stop
+want "runs with pid $pid" echo "$said"
+kill -CONT "$pid"
+soon sh -c '! pgrep -x inetd'
+rm -f /run/inetd.pid
+status 0 service inetd start
+
 step runlevels
 telinit 1
 soon settled 1
