@@ -9,3 +9,7 @@ func TestSystemd(t *testing.T) {
 func TestReplace(t *testing.T) {
 	machine{files: append(debs(t, "update-inetd", "openbsd-inetd", "tcpd", "tftpd-hpa"), opened(t)...)}.run(t, "replace.sh")
 }
+
+func TestReplaceXinetd(t *testing.T) {
+	machine{files: append(debs(t, "update-inetd", "xinetd"), opened(t)...)}.run(t, "xinetd.sh")
+}

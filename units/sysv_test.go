@@ -3,5 +3,5 @@ package units
 import "testing"
 
 func TestSysV(t *testing.T) {
-	machine{sysv: true, files: append(debs(t, "update-inetd", "cron", "cron-daemon-common"), opened(t)...)}.run(t, "sysv.sh")
+	machine{sysv: true, files: append(debs(t, "update-inetd", "cron", "cron-daemon-common", "xinetd"), opened(t)...)}.run(t, "sysv.sh")
 }

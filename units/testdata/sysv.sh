@@ -191,3 +191,43 @@ dpkg -r goinetd >dpkg.out 2>&1 || fail "$(cat dpkg.out)"
 dpkg -P goinetd >>dpkg.out 2>&1 || fail "$(cat dpkg.out)"
 ls /etc/rc?.d/*inetd 2>/dev/null && fail "links are left"
 [ -e /etc/inetd.conf ] || fail "a configuration with services was removed"
+
+step xinetd is replaced, and purged
+install() { dpkg --force-confold -i "$@" >dpkg.out 2>&1 </dev/null || fail "$(cat dpkg.out)"; }
+install xinetd_*.deb
+cat >/etc/xinetd.d/time <<'Y' # one of its own files
+service echo
+{
+	id = echo-own
+	type = INTERNAL UNLISTED
+	port = 7012
+	socket_type = stream
+	wait = no
+	user = root
+}
+Y
+service xinetd restart
+soon serves 7012 hello
+install goinetd_1.1_*.deb
+serves 7012 hello || fail "not served: $(cat dpkg.out)"
+ls /etc/rc?.d/*xinetd 2>/dev/null && fail "it would be started twice"
+names() {
+    status 0 service xinetd restart
+    status 0 service xinetd reload
+    status 0 /etc/init.d/xinetd status
+    [ "$(pgrep -cx inetd)" = 1 ] || fail "not one inetd"
+    soon serves 7012 hello
+}
+names
+silent update-rc.d inetd defaults
+dpkg -P xinetd >dpkg.out 2>&1 || fail "$(cat dpkg.out)"
+names
+[ -e /etc/xinetd.conf ] || fail "the configuration is gone"
+telinit 1
+soon settled 1
+! pgrep -x inetd || fail "it runs at runlevel 1"
+telinit 2
+soon settled 2
+names
+dpkg -P goinetd >dpkg.out 2>&1 || fail "$(cat dpkg.out)"
+! [ -e /etc/init.d/xinetd ] && ! [ -L /etc/init.d/xinetd ] || fail "a name is left"
