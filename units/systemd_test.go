@@ -3,7 +3,7 @@ package units
 import "testing"
 
 func TestSystemd(t *testing.T) {
-	machine{files: append(append(debs(t, "update-inetd"), opened(t)...), "../docs/hardening.md")}.run(t, "systemd.sh")
+	machine{files: append(append(debs(t, "update-inetd"), opened(t)...), "../docs/hardening.md", "../docs/inetd.8", "../README.md")}.run(t, "systemd.sh")
 }
 
 func TestReplace(t *testing.T) {

@@ -53,6 +53,67 @@ if sh -c 'echo -1000 >/proc/self/oom_score_adj' 2>/dev/null; then # this contain
     want '^-1000$' cat "/proc/$(systemctl show -P MainPID inetd.service)/oom_score_adj"
 fi
 
+step socket activation, as README.md and inetd.8 have it
+cat >editor <<'X'
+#!/bin/sh
+printf '[Socket]\nListenStream=\nListenStream=127.0.0.1:%s\n' "$(cat /root/port)" >"$1"
+X
+chmod +x editor
+echo 7007 >port
+echo '127.0.0.1:7007 stream tcp nowait root internal echo' >>/etc/inetd.conf
+commands() { # FILE: runs it as it is written, on a terminal, which "systemctl edit" wants
+    SYSTEMD_EDITOR=/root/editor script -qec "sh -e $1" /dev/null >commands.out 2>&1 </dev/null || fail "$(cat "$1" commands.out)"
+}
+grep '^| socket activation |.*systemctl' README.md | grep -o '`systemctl[^`]*`' | tr -d '`' >readme.sh
+sed -n '/^refuses to start:/,/^\.Ed/p' inetd.8 | grep ^systemctl >manual.sh
+[ "$(wc -l <readme.sh)" = 3 ] || fail "commands of README.md: $(cat readme.sh)"
+cmp readme.sh manual.sh || fail "README.md and inetd.8 differ"
+commands readme.sh
+want '^inactive' systemctl is-active inetd.service
+want '127.0.0.1:7007 +inetd.socket +inetd.service' systemctl list-sockets --no-pager
+serves 7007 'the first client' || fail "the first client is not served"
+want '^active' systemctl is-active inetd.service
+want '^enabled' systemctl is-enabled inetd.socket
+sed -n '/^After each change of the list:/,/^\.Ed/p' inetd.8 | grep ^systemctl >manual.sh
+echo 7008 >port
+echo '127.0.0.1:7008 stream tcp nowait root internal echo' >>/etc/inetd.conf
+sed -i '1i systemctl edit inetd.socket' manual.sh
+commands manual.sh
+want '127.0.0.1:7008 +inetd.socket +inetd.service' systemctl list-sockets --no-pager
+serves 7008 'the first client' || fail "the first client is not served after a change"
+serves 7007 'not listed' || fail "a service that is not listed is not served"
+systemctl disable --now --quiet inetd.socket
+systemctl revert inetd.socket 2>/dev/null
+sed -i /^127.0.0.1:700/d /etc/inetd.conf
+systemctl stop inetd.service
+systemctl enable --now --quiet inetd.service
+
+step signals to the main process and to all
+mkfifo end
+echo '127.0.0.1:7007 stream tcp nowait root /root/holder holder' >>/etc/inetd.conf
+printf '#!/bin/sh\necho ready\nread -r line\necho done\n' >holder
+chmod +x holder
+systemctl reload inetd.service
+soon nc -z 127.0.0.1 7007
+nc 127.0.0.1 7007 <end >holder.out &
+exec 9>end
+soon grep -q ready holder.out
+grep -A1 '^Under systemd, send signals' inetd.8 | sed -n 's/^\.Dl //p' >manual.sh
+grep -q 'systemctl kill' manual.sh || fail "no command in the manual"
+sed -n 's/.*send signals to the daemon alone: `\([^`]*\)`.*/\1/p' README.md >readme.sh
+cmp readme.sh manual.sh || fail "README.md and inetd.8 differ"
+commands manual.sh
+sed s/USR1/HUP/ manual.sh >hup.sh
+commands hup.sh
+kill -USR1 $(cat /run/inetd.pid)
+systemctl reload inetd.service
+soon sh -c '[ $(journalctl -u inetd.service -o cat --no-pager | grep -c "STATE: end") = 2 ]'
+echo >&9
+exec 9>&-
+soon grep -q done holder.out
+sed -i /^127.0.0.1:7007/d /etc/inetd.conf
+systemctl reload inetd.service
+
 step services come with a reload
 cat >>/etc/inetd.conf <<'X'
 7007 stream tcp nowait nobody /bin/cat cat
