@@ -139,9 +139,10 @@ served || fail "not served"
 remove -P goinetd
 sed 's/7008/7018/' /etc/xinetd.d/echo >/etc/other.conf
 echo 'XINETD_OPTS="-stayalive -limit 30 -f /etc/other.conf -pidfile /run/x"' >>/etc/default/xinetd
-first '/etc/other.conf' '^goinetd: not taken over from /etc/default/xinetd: -limit 30$'
+first '/etc/other.conf /etc/inetd.conf' '^goinetd: not taken over from /etc/default/xinetd: -limit 30$'
 want '^goinetd: /etc/xinetd.conf has 2 services and is not read' cat dpkg.out
 serves 7018 hello || fail "other.conf is not served"
 remove -P xinetd
 [ ! -e /etc/xinetd.conf ] || fail "a purge leaves what is not read"
+systemctl restart inetd.service
 serves 7018 hello || fail "other.conf is not served"
