@@ -15,6 +15,7 @@ func TestPackageFiles(t *testing.T) {
 	if _, err := exec.LookPath("dpkg-deb"); err != nil {
 		lacking(t, "dpkg-deb")
 	}
+	lookAtSources()
 	deb := strings.TrimSpace(sh(t, `umask 077; VERSION=1.0 debian/build "$0"`, t.TempDir()))
 	modes := map[string]string{}
 	for line := range strings.Lines(sh(t, `dpkg-deb -c "$0"`, deb)) {
