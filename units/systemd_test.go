@@ -11,5 +11,5 @@ func TestReplace(t *testing.T) {
 }
 
 func TestReplaceXinetd(t *testing.T) {
-	machine{files: append(debs(t, "update-inetd", "xinetd"), opened(t)...)}.run(t, "xinetd.sh")
+	machine{files: append(debs(t, "update-inetd", "xinetd", "openbsd-inetd", "tcpd"), opened(t)...)}.run(t, "xinetd.sh")
 }

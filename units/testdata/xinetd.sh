@@ -137,6 +137,23 @@ first '' .
 ! grep 'OPTIONS\|not read' dpkg.out || fail "something was written"
 served || fail "not served"
 remove -P goinetd
+install tcpd_*.deb openbsd-inetd_*.deb
+echo 'OPTIONS="-R 100"' >/etc/default/openbsd-inetd
+install goinetd_1.0_*.deb
+want '^goinetd: /etc/default/inetd has OPTIONS="-R 100", as openbsd-inetd had$' cat dpkg.out
+want '^goinetd: /etc/xinetd.conf has 2 services and is not read.*: /etc/inetd.conf$' cat dpkg.out
+want '[-]R 100' sh -c 'tr "\0" " " </proc/$(systemctl show -P MainPID inetd.service)/cmdline'
+remove -P goinetd
+echo '# no services' >/etc/inetd.conf
+install xinetd_*.deb
+remove -r xinetd # as apt does before it installs ours
+install goinetd_1.0_*.deb
+want 'OPTIONS="/etc/xinetd.conf /etc/inetd.conf", as xinetd had$' cat dpkg.out
+served || fail "not served"
+remove -P openbsd-inetd
+served || fail "not served"
+remove -P goinetd
+rm -f /etc/inetd.conf
 sed 's/7008/7018/' /etc/xinetd.d/echo >/etc/other.conf
 echo 'XINETD_OPTS="-stayalive -limit 30 -f /etc/other.conf -pidfile /run/x"' >>/etc/default/xinetd
 first '/etc/other.conf /etc/inetd.conf' '^goinetd: not taken over from /etc/default/xinetd: -limit 30$'
