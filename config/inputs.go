@@ -40,9 +40,11 @@ var defaultInputs = [][]string{{"/etc/inetd.toml"}, {"/etc/inetd.conf", "/etc/in
 // exists. One whose only service is wrong has one. root is the directory
 // that the host's /etc is in.
 //
-// A daemon that runs passes what it has read before, nil at the start: it
-// changes to another input only where that has services, so that neither a
-// file that comes empty nor one that goes takes services away.
+// A daemon that runs passes what it has read before, nil at the start. It
+// changes to another input only where that has services, and stands before
+// its own or in its place: neither a file that comes empty nor one that goes
+// takes services away, and the last service that is switched off brings no
+// others.
 func Choose(root string, served Served, o Options) (Choice, error) {
 	inputs, err := existingInputs(root, o)
 	if err != nil {
@@ -89,18 +91,26 @@ func (in *Input) serves() bool { return len(in.Services) > 0 || Errors(in.Proble
 // chooseInput returns the input that is read. It returns an error where none
 // has services and what a daemon has read before is not there any more.
 func chooseInput(inputs []*Input, served Served) (*Input, error) {
-	if i := slices.IndexFunc(inputs, (*Input).serves); i >= 0 {
-		return inputs[i], inputs[i].err
-	}
-	chosen := inputs[0]
+	before := -1 // the input that the daemon serves
+	var gone error
 	for _, path := range slices.Sorted(maps.Keys(served)) {
 		i := slices.IndexFunc(inputs, func(in *Input) bool { return slices.Contains(in.Paths, path) })
 		if i < 0 {
-			return nil, &fs.PathError{Op: "stat", Path: path, Err: syscall.ENOENT}
+			gone = &fs.PathError{Op: "stat", Path: path, Err: syscall.ENOENT}
+			continue
 		}
-		chosen = inputs[i]
+		before = i
 	}
-	return chosen, nil
+	i := slices.IndexFunc(inputs, (*Input).serves)
+	switch {
+	case before >= 0 && gone == nil && (i < 0 || i > before):
+		return inputs[before], nil // what has been switched off there stays off
+	case i >= 0:
+		return inputs[i], inputs[i].err
+	case gone != nil:
+		return nil, gone
+	}
+	return inputs[0], nil
 }
 
 // reportUnread reports the inputs that exist and are not read.

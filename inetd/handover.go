@@ -3,8 +3,10 @@ package inetd
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"goinetd/config"
@@ -40,6 +42,7 @@ func (s *Server) SetInputs(inputs map[string]int) {
 func (s *Server) saveState(records map[string]json.RawMessage) {
 	state := handover.State{Inputs: s.inputs}
 	before := s.savedRecords()
+	state.Files = slices.Sorted(maps.Keys(s.Files()))
 	s.mu.Lock()
 	for key := range s.services.byKey {
 		if r := records[key]; r != nil {
@@ -75,6 +78,7 @@ func (s *Server) readState() (state handover.State) {
 // writeState replaces the file. The one before is given up when the next is
 // whole.
 func (s *Server) writeState(state handover.State) {
+	state.Number = s.state.number + 1
 	file, err := handover.NewFile()
 	if err == nil {
 		err = state.Encode(file)
@@ -84,10 +88,13 @@ func (s *Server) writeState(state handover.State) {
 		return
 	}
 	before := s.state
-	s.state = stateFile{file, before.number + 1}
+	s.state = stateFile{file, state.Number}
 	if n := s.o.Notifier; n != nil {
 		n.Store(int(file.Fd()), handover.StateName(s.state.number))
-		n.Unstore(handover.StateName(before.number))
+		for _, name := range s.stored {
+			n.Unstore(name)
+		}
+		s.stored = []string{handover.StateName(s.state.number)}
 	}
 	if before.file != nil {
 		before.file.Close()
@@ -159,6 +166,7 @@ func (s *Server) restore() {
 		}
 	}
 	s.mu.Unlock()
+	s.state.number = s.o.State.Number
 	s.saveState(encoded)
 	s.o.State.Services = nil
 }
@@ -273,6 +281,7 @@ func (s *Server) storeFiles() {
 	for _, name := range s.o.State.StoreNames {
 		s.o.Notifier.AddStored(name)
 	}
+	s.stored = s.o.State.StoreNames
 	if s.table != nil {
 		s.o.Notifier.Store(s.table.FD(), handover.TableName)
 	}

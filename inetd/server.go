@@ -116,6 +116,7 @@ type Server struct {
 	// Guarded by changing.
 	state  stateFile
 	inputs map[string]int // config.Served
+	stored []string       // names of states in the service manager's store
 
 	// Guarded by mu.
 	mu         sync.Mutex
@@ -235,6 +236,10 @@ func (s *Server) Start(services []*config.Service, problems []config.Problem) (r
 // reloads.
 const spareThreads = 6
 
+// maxReplaced is for how many workers whose starts hang there is a thread that
+// cannot be refused. More than these hang only on hosts with more cores.
+const maxReplaced = 8
+
 // startThreads makes the runtime start the threads that will be needed, and
 // keep them. Later may be too late: Go ends the process when the host refuses
 // it a thread, as one that refuses us a fork does.
@@ -244,7 +249,7 @@ func startThreads() {
 	// back from a fork is to run at once.
 	runtime.GOMAXPROCS(workers + 2)
 	var running, free sync.WaitGroup
-	n := 2*workers + spareThreads // each worker can be replaced once (watch.go)
+	n := workers + min(workers, maxReplaced) + spareThreads
 	running.Add(n)
 	free.Add(1)
 	for range n {

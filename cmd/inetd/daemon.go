@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,7 +48,12 @@ type daemon struct {
 	log      *syslog.Logger
 	logFile  *syslog.File // of -filelog; nil: none
 
+	requests  chan os.Signal // SIGHUP, SIGUSR1, SIGUSR2; more than it holds are lost, as any burst of them
+	terminate chan os.Signal // SIGTERM, SIGINT, SIGQUIT, which must not be
+
+	before           []string                      // files of the services of an inetd before this one
 	served           atomic.Pointer[config.Served] // what was read last, where the command line names no file
+	installing       sync.Mutex                    // held while a reload takes effect
 	hostsDenyChecked bool
 	server           *inetd.Server
 	stop             context.CancelFunc
@@ -56,11 +62,11 @@ type daemon struct {
 
 // run is the daemon. It returns the exit status.
 func (d *daemon) run() int {
-	signals := make(chan os.Signal, 16)
+	d.requests, d.terminate = make(chan os.Signal, 16), make(chan os.Signal, 3)
 	// Not SIGTERM: until we serve, it may end us.
-	signal.Notify(signals, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2)
+	signal.Notify(d.requests, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2)
 	if d.o.xinetd {
-		signal.Notify(signals, unix.SIGABRT)
+		signal.Notify(d.requests, unix.SIGABRT)
 	}
 	environ, whole := childEnviron(os.Environ(), d.o.keepEnv), childEnviron(os.Environ(), true)
 	initProcess()
@@ -74,37 +80,39 @@ func (d *daemon) run() int {
 	if err := d.start(environ, whole); err != nil {
 		return d.fail(err)
 	}
-	signal.Notify(signals, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
+	signal.Notify(d.terminate, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
 	d.launcher.release(d.startStatus())
 	d.notifier.send("READY=1\nMAINPID=" + strconv.Itoa(os.Getpid()) + "\nSTATUS=" + d.server.Summary())
 	d.notifier.startWatchdog(d.server, d.log)
-	if d.handleSignals(signals) {
-		return d.upgrade()
+	if sig := d.handleSignals(); sig != nil {
+		d.stopServing(sig)
+		return 0
 	}
-	d.end()
-	return 0
+	return d.upgrade()
 }
 
-// start reads the configuration and serves it.
+// start reads the configuration and serves it. Where an inetd before this one
+// has left its services, it goes on with them although nothing can be read.
 func (d *daemon) start(environ, whole []string) error {
-	services, problems, err := d.load()
-	if err != nil {
+	state, passed := d.receive()
+	d.served.Store((*config.Served)(&state.Inputs))
+	d.before = state.Files
+	r, err := d.read()
+	if err != nil && state.Services == nil {
 		return err
 	}
-	if _, err := socket.CorrectListenFDs(); err != nil {
-		d.log.Printf(syslog.Warning, "%v", err)
-	}
-	state, err := handover.Receive()
 	if err != nil {
-		d.log.Printf(syslog.Err, "%v", err)
+		r = &reading{served: state.Inputs, problems: []config.Problem{{Severity: config.Error, Text: err.Error(), Hint: "the services of before go on"}}}
 	}
 	d.server, err = inetd.New(inetd.Options{Log: d.log, Environ: environ, WholeEnviron: whole, Backlog: d.o.backlog, Session: hasTerminal(),
 		Debug: d.o.debug, MaxPrograms: d.o.limit, StayAlive: d.o.stayAlive, Suspension: d.tunables.suspension, IdentTimeout: d.tunables.identTimeout,
-		Notifier: d.notifier.iface(), State: state, Inherited: socket.FromSystemd()})
+		Notifier: d.notifier.iface(), State: state, Inherited: passed})
 	if err != nil {
 		return err
 	}
-	problems, err = d.server.Start(services, problems)
+	d.use(r)
+	problems := r.problems
+	problems, err = d.server.Start(r.services, problems)
 	if d.launcher != nil {
 		for _, p := range problems { // they are in the log, too; this is for whoever started us
 			fmt.Fprintf(os.Stderr, "%s: %v\n", ident(), p)
@@ -117,13 +125,38 @@ func (d *daemon) start(environ, whole []string) error {
 	// collections, and the daemon is to be small.
 	debug.SetGCPercent(25)
 	releaseMemory()
+	d.serve()
+	return nil
+}
+
+// receive takes over what an inetd before this one has left: over an exec, or
+// with the service manager. The sockets are those that the service manager
+// opened itself, and our own.
+func (d *daemon) receive() (handover.State, []*socket.Inherited) {
+	if _, err := socket.CorrectListenFDs(); err != nil {
+		d.log.Printf(syslog.Warning, "%v", err)
+	}
+	passed := socket.FromSystemd()
+	state, err := handover.Receive()
+	if state.Sockets == nil && state.Services == nil {
+		var stored error
+		state, passed, stored = handover.FromStore(passed)
+		err = errors.Join(err, stored)
+	}
+	if err != nil {
+		d.log.Printf(syslog.Err, "state of the inetd before this one: %v", err)
+	}
+	return state, passed
+}
+
+// serve begins to serve.
+func (d *daemon) serve() {
 	ctx, stop := context.WithCancel(context.Background())
 	d.stop, d.ended = stop, make(chan struct{})
 	go func() {
 		d.server.Run(ctx)
 		close(d.ended)
 	}()
-	return nil
 }
 
 // startStatus returns the exit status of the process in the foreground, now
@@ -139,46 +172,52 @@ func (d *daemon) startStatus() int {
 	return exitTempFail
 }
 
-// handleSignals handles signals until one ends the daemon. It reports whether
-// that is for an upgrade. A reload has a goroutine of its own, because it may
-// have to wait for name services.
-func (d *daemon) handleSignals(signals <-chan os.Signal) (upgrade bool) {
-	reloaded := make(chan struct{}, 1)
-	reloading, again := false, false // a SIGHUP during a reload means another one
+// handleSignals handles signals until one ends the daemon, which it returns;
+// nil: for an upgrade. What may take time has a goroutine of its own.
+func (d *daemon) handleSignals() os.Signal {
+	reloads := newReloader(d)
+	checked := make(chan error, 1)
+	checking := false
 	for {
 		select {
-		case <-reloaded:
-			reloading = again
-			if again {
-				again = false
-				go d.reload(reloaded)
+		case sig := <-d.terminate:
+			return sig
+		case one := <-reloads.ended:
+			reloads.end(one)
+		case one := <-reloads.slow:
+			reloads.reportSlow(one)
+		case err := <-checked:
+			checking = false
+			if err != nil {
+				d.log.Printf(syslog.Err, "SIGUSR2: upgrade refused: %v (nothing is changed)", err)
+				continue
 			}
-		case sig := <-signals:
+			d.notifier.reloading()
+			d.log.Printf(syslog.Notice, "SIGUSR2: upgrading, with the same sockets")
+			return nil
+		case sig := <-d.requests:
 			switch {
 			case sig == unix.SIGUSR2 && !d.o.xinetd:
-				if err := d.checkUpgrade(); err != nil {
-					d.log.Printf(syslog.Err, "SIGUSR2: upgrade refused: %v (nothing is changed)", err)
-					continue
+				if !checking {
+					checking = true
+					go func() { checked <- d.checkUpgrade() }()
 				}
-				d.notifier.reloading()
-				d.log.Printf(syslog.Notice, "SIGUSR2: upgrading, with the same sockets")
-				return true
 			case sig == unix.SIGHUP || sig == unix.SIGUSR2:
-				again = reloading
-				if !reloading {
-					reloading = true
-					go d.reload(reloaded)
-				}
-			case sig == unix.SIGUSR1 || sig == unix.SIGABRT: // SIGABRT makes xinetd check its tables
+				reloads.request()
+			default: // SIGUSR1; SIGABRT makes xinetd check its tables
 				d.server.LogState()
-			default:
-				d.notifier.send("STOPPING=1")
-				n := d.server.Stop()
-				d.log.Printf(syslog.Notice, "%s: stopped listening; %s still running", unix.SignalName(sig.(unix.Signal)), programs(n))
-				return false
 			}
 		}
 	}
+}
+
+// stopServing ends the daemon because of a signal.
+func (d *daemon) stopServing(sig os.Signal) {
+	d.notifier.send("STOPPING=1")
+	n := d.server.Stop()
+	d.log.Printf(syslog.Notice, "%s: stopped listening; %s still running", unix.SignalName(sig.(unix.Signal)), programs(n))
+	d.end()
+	d.notifier.barrier(time.Second)
 }
 
 func programs(n int) string {
@@ -195,6 +234,7 @@ func (d *daemon) end() {
 	case <-d.ended:
 	case <-time.After(endTimeout):
 	}
+	d.server.EndConnections()
 	d.log.Flush()
 	d.notifier.flush()
 }
@@ -292,22 +332,4 @@ func (d *daemon) lockPidfile() (*pidfile, error) {
 		return nil, nil
 	}
 	return p, err
-}
-
-// reload reads the configuration again. Files that cannot be read change
-// nothing.
-func (d *daemon) reload(reloaded chan<- struct{}) {
-	d.notifier.reloading()
-	if d.logFile != nil {
-		d.logFile.Reopen()
-	}
-	if services, problems, err := d.load(); err != nil {
-		d.log.Printf(syslog.Err, "reload: %v (nothing is changed)", err)
-		d.server.NoteProblems(1)
-	} else {
-		d.server.Apply(services, problems)
-	}
-	releaseMemory()
-	d.notifier.send("READY=1\nSTATUS=" + d.server.Summary())
-	reloaded <- struct{}{}
 }

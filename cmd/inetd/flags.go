@@ -9,12 +9,13 @@ import (
 	"goinetd/config"
 )
 
-const usage = `usage: inetd [-dEilV] [-f dialect] [-q length] [-R rate] [-c max] [-C rate]
+const usage = `usage: inetd [-dEiltV] [-f dialect] [-q length] [-R rate] [-c max] [-C rate]
              [-s max] [-a address] [-p pidfile] [file ...]
   -i          stay in the foreground and log to stderr
   -d          like -i with START and EXIT lines, and log each step
   -l          log each start and end of a program (START and EXIT lines), and
               consult hosts.allow and hosts.deny for the services of inetd.conf
+  -t          read the configuration, print what is wrong with it, and exit
   -f dialect  read files as inetd, xinetd or toml instead of detecting it
   -E          keep the whole environment for the programs
   -q length   clients that may queue for one socket (4096)
@@ -36,6 +37,7 @@ type options struct {
 	debug      bool
 	keepEnv    bool
 	version    bool
+	test       bool // the configuration only
 	backlog    int
 	pidfile    string
 	pidfileSet bool
@@ -104,6 +106,8 @@ func (o *options) flag(letter byte) bool {
 		o.keepEnv = true
 	case 'l':
 		o.inetd.LogStarts, o.inetd.Libwrap = true, true
+	case 't':
+		o.test = true
 	case 'V':
 		o.version = true
 	default:

@@ -41,7 +41,7 @@ const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asDaemon) != "" {
-		os.Exit(runMain(tunables{suspension: 2 * time.Second, identTimeout: 2 * time.Second}))
+		os.Exit(runMain(tunables{suspension: 2 * time.Second, identTimeout: 2 * time.Second, slowReload: 500 * time.Millisecond}))
 	}
 	os.Unsetenv("NOTIFY_SOCKET")
 	syscall.Umask(0o022) // programs of any user are to get to what the tests make
@@ -417,6 +417,16 @@ func (d *daemonProcess) stop() {
 	d.notify.Close()
 	if text := d.text(); strings.Contains(text, "DATA RACE") || strings.Contains(text, "goroutine ") {
 		d.t.Errorf("the daemon crashed or races:\n%s", text)
+	}
+}
+
+// awaitEnd waits until the daemon has ended.
+func (d *daemonProcess) awaitEnd() {
+	d.t.Helper()
+	select {
+	case <-d.ended:
+	case <-time.After(patience):
+		d.t.Errorf("inetd goes on; the log:\n%s", tail(d.text()))
 	}
 }
 

@@ -139,15 +139,8 @@ func testExecHangs(t *testing.T, clients int) {
 		t.Fatal(err)
 	}
 	stuck := write(t, dir+"/stuck", string(true_), 0o755)
-	group, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC, unix.O_RDONLY)
-	if err != nil {
-		lacking(t, fmt.Sprintf("fanotify (%v)", err))
-	}
-	watch := os.NewFile(uintptr(group), "fanotify") // to close it lets everybody go on
+	watch := block(t, stuck, unix.FAN_OPEN_EXEC_PERM)
 	defer watch.Close()
-	if err := unix.FanotifyMark(group, unix.FAN_MARK_ADD, unix.FAN_OPEN_EXEC_PERM, unix.AT_FDCWD, stuck); err != nil {
-		lacking(t, fmt.Sprintf("a kernel with fanotify's permission events (%v)", err))
-	}
 	p, q, echo, forward, hidden := port(t), port(t), port(t), port(t), port(t)
 	conf := fmt.Sprintf(`
 [service.stuck]
@@ -193,6 +186,21 @@ redirect = "%s"
 	d.signal(syscall.SIGTERM)
 	d.find(`stopped listening`, 1)
 	watch.Close() // a thread in a vfork is not to be killed before its child goes on
+}
+
+// block has everybody wait who opens a file, or executes it, until what it
+// returns is closed.
+func block(t *testing.T, path string, events uint64) *os.File {
+	t.Helper()
+	group, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT|unix.FAN_CLOEXEC, unix.O_RDONLY)
+	if err != nil {
+		lacking(t, fmt.Sprintf("fanotify (%v)", err))
+	}
+	watch := os.NewFile(uintptr(group), "fanotify")
+	if err := unix.FanotifyMark(group, unix.FAN_MARK_ADD, events, unix.AT_FDCWD, path); err != nil {
+		lacking(t, fmt.Sprintf("a kernel with fanotify's permission events (%v)", err))
+	}
+	return watch
 }
 
 // A program that cannot be executed in time is refused, and its service goes

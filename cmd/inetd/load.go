@@ -13,42 +13,28 @@ import (
 	"goinetd/inetd/syslog"
 )
 
-// load reads the configuration that is to be served.
-func (d *daemon) load() ([]*config.Service, []config.Problem, error) {
-	services, problems, served, err := d.read(func(text string) { d.log.Printf(syslog.Notice, "%s", text) })
-	if err == nil {
-		d.served.Store(&served)
-		d.checkHosts(services)
-	}
-	return services, problems, err
-}
-
-// preview reads the configuration, and goes on serving the one before.
-func (d *daemon) preview() ([]*config.Service, []config.Problem, error) {
-	services, problems, _, err := d.read(func(string) {})
-	return services, problems, err
+// A reading is what the configuration says at one moment.
+type reading struct {
+	services []*config.Service
+	problems []config.Problem
+	served   config.Served // what was read, where the command line names no file
+	notes    []string      // lines for the log
 }
 
 // read reads the files that the command line names, or those that are there.
-// It passes lines about the latter to note.
-func (d *daemon) read(note func(string)) ([]*config.Service, []config.Problem, config.Served, error) {
+// It changes nothing.
+func (d *daemon) read() (*reading, error) {
 	o := d.o.inetd
 	o.KnownUser = spawn.NewAccounts().Known
 	o.Builtins = builtin.Known()
+	o.Served = func(file string) bool { return slices.Contains(d.before, file) }
 	if d.server != nil {
 		files := d.server.Files()
 		o.Served = func(file string) bool { return files[file] }
 	}
 	if len(d.o.files) == 0 { // at each reload: there may be other files since
-		var served config.Served
-		if p := d.served.Load(); p != nil {
-			served = *p
-		}
-		c, err := config.Choose("/", served, o)
-		for _, text := range c.Notes {
-			note(text)
-		}
-		return c.Services, c.Problems, c.Served(), err
+		c, err := config.Choose("/", *d.served.Load(), o)
+		return &reading{c.Services, c.Problems, c.Served(), c.Notes}, err
 	}
 	services, problems, err := config.Load(d.o.files, o)
 	if d.o.compat && err == nil {
@@ -58,7 +44,17 @@ func (d *daemon) read(note func(string)) ([]*config.Service, []config.Problem, c
 			}
 		}
 	}
-	return services, problems, nil, err
+	return &reading{services: services, problems: problems}, err
+}
+
+// use notes a reading that is about to be served.
+func (d *daemon) use(r *reading) {
+	for _, text := range r.notes {
+		d.log.Printf(syslog.Notice, "%s", text)
+	}
+	d.served.Store(&r.served)
+	d.server.SetInputs(r.served)
+	d.checkHosts(r.services)
 }
 
 // loadCompat adds the services of /etc/inetd.conf whose ids xinetd.conf does

@@ -2,7 +2,7 @@
 // services that inetd.conf, xinetd.conf or a TOML file configures, and runs a
 // program for each client. See inetd(8).
 //
-//	inetd [-dEilV] [-f dialect] [-q length] [-R rate] [-c max] [-C rate]
+//	inetd [-dEiltV] [-f dialect] [-q length] [-R rate] [-c max] [-C rate]
 //	      [-s max] [-a address] [-p pidfile] [file ...]
 //
 // Under the name xinetd, it takes the options of xinetd(8).
@@ -21,17 +21,23 @@ import (
 // version is set by the linker: -X main.version=...
 var version = "devel"
 
+// exitUsage is the exit status for a wrong option: EX_USAGE of sysexits.h. It is
+// not 2, with which Go's runtime ends a program that failed: a supervisor
+// restarts that, and not a wrong option.
+const exitUsage = 64
+
 // tunables are times that the tests shorten. Zero values are the defaults.
 type tunables struct {
 	suspension   time.Duration // of a looping service
 	identTimeout time.Duration
+	slowReload   time.Duration
 }
 
 func main() { os.Exit(runMain(tunables{})) }
 
 // runMain is the program. It returns the exit status.
 func runMain(t tunables) int {
-	parse, help, usageError := parseFlags, usage, 2
+	parse, help, usageError := parseFlags, usage, exitUsage
 	if ident() == "xinetd" {
 		parse, help, usageError = parseXinetdFlags, xinetdUsage, 1
 	}
@@ -49,6 +55,9 @@ func runMain(t tunables) int {
 		return 0
 	}
 	launcher := findLauncher()
+	if o.test {
+		return (&daemon{o: o}).testConfiguration()
+	}
 	if !o.foreground && launcher == nil && os.Getenv(handover.Variable) == "" {
 		return daemonize()
 	}

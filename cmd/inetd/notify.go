@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"goinetd/inetd"
+	"goinetd/inetd/handover"
 	"goinetd/inetd/syslog"
 )
 
@@ -75,9 +78,46 @@ func (m *notifier) enqueue(one message) {
 		return
 	}
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	// A service manager that does not read is told only what is still true.
+	if i := slices.IndexFunc(m.queue, func(before message) bool { return one.replaces(before) }); i >= 0 {
+		m.queue[i].close()
+		m.queue = slices.Delete(m.queue, i, i+1)
+		if one.cancels() {
+			return
+		}
+	}
 	m.queue = append(m.queue, one)
 	m.wake.Signal()
-	m.mu.Unlock()
+}
+
+// The messages that are replaced by later ones.
+const (
+	statusState  = "STATUS="
+	beatState    = "WATCHDOG=1"
+	storeState   = "FDSTORE=1\nFDPOLL=0\nFDNAME="
+	unstoreState = "FDSTOREREMOVE=1\nFDNAME="
+)
+
+// replaces reports whether a message that waits need not be sent, now that
+// there is this one.
+func (one message) replaces(before message) bool {
+	for _, prefix := range []string{statusState, beatState} {
+		if strings.HasPrefix(one.state, prefix) && strings.HasPrefix(before.state, prefix) {
+			return true
+		}
+	}
+	return one.cancels() && before.state == storeState+strings.TrimPrefix(one.state, unstoreState)
+}
+
+// cancels reports whether a message need not be sent, either, if it replaces
+// one.
+func (one message) cancels() bool { return strings.HasPrefix(one.state, unstoreState) }
+
+func (one message) close() {
+	if one.fd >= 0 {
+		unix.Close(one.fd)
+	}
 }
 
 // run sends the messages in order. The library that reads the watchdog's
@@ -100,11 +140,31 @@ func (m *notifier) run() {
 			}
 			for unix.Sendmsg(m.fd, []byte(one.state), rights, m.to, unix.MSG_NOSIGNAL) == unix.EINTR {
 			}
-			if one.fd >= 0 {
-				unix.Close(one.fd)
-			}
+			one.close()
 		}
 		m.mu.Lock()
+	}
+}
+
+// barrier waits until the service manager has read what was sent
+// (sd_notify_barrier(3)): it does not know a process that has ended. It waits
+// no longer than the limit.
+func (m *notifier) barrier(limit time.Duration) {
+	if m == nil {
+		return
+	}
+	var ends [2]int
+	if unix.Pipe2(ends[:], unix.O_CLOEXEC) != nil {
+		return
+	}
+	defer unix.Close(ends[0])
+	m.enqueue(message{"BARRIER=1", ends[1]})
+	m.flush()
+	poll := []unix.PollFd{{Fd: int32(ends[0])}}
+	for end := time.Now().Add(limit); time.Until(end) > 0; {
+		if _, err := unix.Poll(poll, int(time.Until(end)/time.Millisecond)); err != unix.EINTR {
+			return
+		}
 	}
 }
 
@@ -129,7 +189,7 @@ func (m *notifier) flush() {
 }
 
 // Status sets the text that systemctl status shows.
-func (m *notifier) Status(text string) { m.send("STATUS=" + text) }
+func (m *notifier) Status(text string) { m.send(statusState + text) }
 
 // reloading announces a reload, which READY=1 ends. The time lets systemd know
 // which of several reloads that is (Type=notify-reload).
@@ -143,7 +203,11 @@ func (m *notifier) reloading() {
 // next process of the unit, as long as there is room.
 func (m *notifier) Store(fd int, name string) bool {
 	m.mu.Lock()
-	has, full := m.stored[name], len(m.stored) >= m.storeSize
+	room := m.storeSize
+	if !handover.IsFile(name) {
+		room -= handover.MaxFiles
+	}
+	has, full := m.stored[name], len(m.stored) >= room
 	m.mu.Unlock()
 	if has || full {
 		return has
@@ -153,7 +217,7 @@ func (m *notifier) Store(fd int, name string) bool {
 		return false
 	}
 	m.AddStored(name)
-	m.enqueue(message{"FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, two})
+	m.enqueue(message{storeState + name, two})
 	return true
 }
 
@@ -169,7 +233,7 @@ func (m *notifier) Unstore(name string) {
 	m.mu.Lock()
 	delete(m.stored, name)
 	m.mu.Unlock()
-	m.send("FDSTOREREMOVE=1\nFDNAME=" + name)
+	m.send(unstoreState + name)
 }
 
 // startWatchdog sends WATCHDOG=1 twice in each of the watchdog's intervals, as
@@ -179,7 +243,7 @@ func (m *notifier) startWatchdog(server *inetd.Server, log *syslog.Logger) {
 	if m == nil || err != nil || limit == 0 {
 		return
 	}
-	send, err := server.Heartbeat(func() { m.send("WATCHDOG=1") })
+	send, err := server.Heartbeat(func() { m.send(beatState) })
 	if err != nil {
 		log.Printf(syslog.Err, "watchdog: %v", err)
 		return

@@ -303,17 +303,17 @@ func TestStatusTellsProblems(t *testing.T) {
 	d.signal(syscall.SIGHUP)
 	d.await(summary + taken)
 	l.Close()
-	d.awaitEnd(summary)
+	d.awaitSuffix(summary)
 	os.Rename(d.conf, d.conf+".away")
 	d.signal(syscall.SIGHUP)
 	d.await(summary + "; 1 problem in the configuration (journalctl -u inetd)")
 	os.Rename(d.conf+".away", d.conf)
 	d.signal(syscall.SIGHUP)
-	d.awaitEnd(summary)
+	d.awaitSuffix(summary)
 }
 
-// awaitEnd waits for a message to systemd that ends in a text.
-func (d *daemonProcess) awaitEnd(text string) {
+// awaitSuffix waits for a message to systemd that ends in a text.
+func (d *daemonProcess) awaitSuffix(text string) {
 	d.t.Helper()
 	for {
 		select {

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/signal"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"goinetd/config"
 	"goinetd/inetd/handover"
 	"goinetd/inetd/syslog"
 )
@@ -29,8 +33,12 @@ var startDir, _ = os.Getwd()
 // without a program.
 const quiesceTimeout = time.Second
 
-// checkUpgrade returns why an upgrade would fail, or why it would lose a
-// service by a mistake in the configuration.
+// dryStartTimeout is how long the new program may take to read the
+// configuration.
+const dryStartTimeout = 30 * time.Second
+
+// checkUpgrade tries the program that an upgrade would execute: it reads the
+// configuration and our state, and ends. It returns why an upgrade would fail.
 func (d *daemon) checkUpgrade() error {
 	if executableErr != nil {
 		return executableErr
@@ -38,27 +46,90 @@ func (d *daemon) checkUpgrade() error {
 	if err := unix.Access(executable, unix.X_OK); err != nil {
 		return fmt.Errorf("%s: %w", executable, err)
 	}
-	services, problems, err := d.preview()
-	if err != nil {
-		return err
+	if info, err := os.Stat(startDir); err != nil || !info.IsDir() {
+		return fmt.Errorf("the directory that inetd was started in is gone (%s): paths of its command line may be relative to it", startDir)
 	}
-	missing := d.server.Missing(services)
-	for _, p := range problems {
-		if p.Severity == config.Error && len(missing) > 0 {
-			return fmt.Errorf("service %s would be lost: %v", strings.Join(missing, ", "), p)
-		}
+	output, err := d.dryStart()
+	if err == nil && !strings.Contains(output, testPassed) {
+		err = errors.New("it did not read the configuration")
+	}
+	if err != nil {
+		return fmt.Errorf("%s -t: %w%s", executable, err, quoted(output))
 	}
 	return nil
 }
 
-// upgrade executes the program. It returns an exit status if that fails: by
-// then the sockets have been given up.
+// dryStart runs the program with -t, and returns what it printed.
+func (d *daemon) dryStart() (output string, err error) {
+	state, err := handover.NewFile()
+	if err != nil {
+		return "", err
+	}
+	defer state.Close()
+	of := d.server.State()
+	if err := of.Encode(state); err != nil {
+		return "", err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	const stateFD = 3 // behind stdin, stdout and stderr
+	environ := append(childEnviron(os.Environ(), true), fmt.Sprint(handover.Variable, "=", stateFD))
+	p, err := os.StartProcess(executable, slices.Insert(slices.Clone(os.Args), 1, "-t"),
+		&os.ProcAttr{Dir: startDir, Env: environ, Files: []*os.File{nil, w, w, state}, Sys: &syscall.SysProcAttr{Setpgid: true}})
+	w.Close()
+	if err != nil {
+		return "", err
+	}
+	late := time.AfterFunc(dryStartTimeout, func() { p.Kill() })
+	text, _ := io.ReadAll(io.LimitReader(r, maxOutput))
+	r.Close()
+	ended, err := p.Wait()
+	switch {
+	case !late.Stop():
+		return string(text), fmt.Errorf("not ended after %v", dryStartTimeout)
+	case err != nil:
+		return string(text), err
+	case !ended.Success():
+		return string(text), errors.New(ended.String())
+	}
+	return string(text), nil
+}
+
+// maxOutput is how much of a dry start's output is read, in bytes.
+const maxOutput = 64 << 10
+
+// quoted returns the last line of an output, for an error.
+func quoted(output string) string {
+	lines := strings.Split(strings.TrimSpace(output), "\n")
+	if last := lines[len(lines)-1]; last != "" {
+		return fmt.Sprintf(" (%q)", last)
+	}
+	return ""
+}
+
+// upgrade executes the program. Where that fails it executes the one that
+// runs. It returns the exit status of a daemon that is told to end meanwhile,
+// or that can do neither.
 func (d *daemon) upgrade() int {
 	d.server.Quiesce(quiesceTimeout)
 	d.end()
+	// From here on a signal that is to end us does so by itself.
+	signal.Stop(d.terminate)
+	select {
+	case sig := <-d.terminate:
+		d.stopServing(sig)
+		return 0
+	default:
+	}
 	os.Chdir(startDir)
-	err := handover.Exec(executable, os.Args, os.Environ(), d.server.HandOver())
-	d.log.Printf(syslog.Err, "upgrade: %v", err)
-	d.log.Flush()
+	state := d.server.HandOver()
+	for _, program := range []string{executable, "/proc/self/exe"} {
+		err := handover.Exec(program, os.Args, os.Environ(), state)
+		d.log.Printf(syslog.Err, "upgrade: %v", err)
+		d.log.Flush()
+	}
 	return exitSoftware
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // An upgrade: another program is put in the place of the one that runs, and
@@ -147,7 +149,8 @@ func TestUpgradeRelativePath(t *testing.T) {
 	}
 }
 
-// A program that cannot be started in our place leaves all as it was.
+// A program that cannot run in our place, whatever is wrong with it, leaves
+// all as it was; so do files that cannot be read.
 func TestUpgradeImpossible(t *testing.T) {
 	t.Parallel()
 	need(t, "root")
@@ -157,17 +160,121 @@ func TestUpgradeImpossible(t *testing.T) {
 		t.Fatal(err)
 	}
 	program := write(t, folder(t)+"/inetd", string(text), 0o755)
-	d := setup{program: program, conf: fmt.Sprintf("%s stream tcp nowait root internal echo\n", at(p))}.start(t)
-	write(t, d.conf, fmt.Sprintf("%s stream tcp nowait internal echo\n", at(p)), 0o644)
-	d.signal(syscall.SIGUSR2)
-	d.find(fmt.Sprintf(`upgrade refused: service %d would be lost: inetd.conf:1: .*nothing is changed`, p), 1)
-	os.Remove(d.conf)
-	d.signal(syscall.SIGUSR2)
-	d.find("upgrade refused: .*inetd.conf: no such file", 1)
+	d := setup{program: program, conf: fmt.Sprintf("%s stream tcp nowait root /bin/cat cat\n", at(p))}.start(t)
+	client := dial(t, p)
+	tries := 0
+	refused := func(why string) {
+		t.Helper()
+		d.signal(syscall.SIGUSR2)
+		tries++
+		d.find("SIGUSR2: upgrade refused: .*"+why+".*nothing is changed", 1)
+		d.find("SIGUSR2: upgrade refused: ", tries)
+		io.WriteString(client, "x")
+		if _, err := io.ReadFull(client, make([]byte, 1)); err != nil {
+			t.Fatalf("%s: the program of before: %v", why, err)
+		}
+		if got := request(t, p, "hello"); got != "hello" {
+			t.Errorf("%s: got %q", why, got)
+		}
+	}
+	replace := func(text string, mode os.FileMode) {
+		t.Helper()
+		os.Remove(program)
+		write(t, program, text, mode)
+	}
+	replace("some words\n", 0o755)
+	refused("exec format error")
+	replace("", 0o755)
+	refused("exec format error")
+	replace("#!/nonexistent/interpreter\n", 0o755)
+	refused("no such file or directory")
+	replace(string(text[:100_000]), 0o755)
+	refused("-t: ")
+	replace(string(text[:len(text)/2]), 0o755)
+	refused("-t: ")
+	replace("#!/bin/true\n", 0o755)
+	refused("did not read the configuration")
+	replace("#!/bin/sh\necho no >&2; exit 1\n", 0o755)
+	refused("exit status 1 \\(\"no\"\\)")
+	replace(string(text), 0o644)
+	refused("permission denied")
 	os.Remove(program)
-	d.signal(syscall.SIGUSR2)
-	d.find("upgrade refused: .*/inetd: no such file", 1)
-	if got := request(t, p, "hello"); got != "hello" {
+	refused("/inetd: no such file")
+	replace(string(text), 0o755)
+	os.Remove(d.conf)
+	refused("inetd.conf: no such file")
+}
+
+// What a reload keeps, an upgrade keeps: a service whose line is wrong, or
+// whose user is not known any more.
+func TestUpgradeKeepsServices(t *testing.T) {
+	t.Parallel()
+	need(t, "root")
+	p, q := port(t), port(t)
+	conf := fmt.Sprintf("%s stream tcp nowait root /bin/echo echo one\n%s stream tcp nowait root /bin/echo echo two\n", at(p), at(q))
+	d := setup{conf: conf}.start(t)
+	write(t, d.conf, strings.Replace(strings.Replace(conf, "nowait root /bin/echo echo one", "nowait nobody-knows-this /bin/echo echo one", 1), "nowait root", "nowhat root", 1), 0o644)
+	for range 2 { // the second one has the services from a process that could not read them itself
+		d.signal(syscall.SIGUSR2)
+		d.await("RELOADING=1")
+		d.await("READY=1")
+	}
+	for port, want := range map[int]string{p: "one\n", q: "two\n"} {
+		if got := request(t, port, ""); got != want {
+			t.Errorf("got %q, want %q\n%s", got, want, d.text())
+		}
+	}
+	d.find(fmt.Sprintf(`%d: invalid or missing in the configuration; keeps its previous settings`, p), 2)
+}
+
+// SIGTERM ends the daemon, whatever it is doing: an upgrade that waits for a
+// client, or a burst of other signals.
+func TestTerminate(t *testing.T) {
+	need(t, "root")
+	for _, after := range []time.Duration{0, 10 * time.Millisecond, 300 * time.Millisecond, 900 * time.Millisecond, 1100 * time.Millisecond} {
+		t.Run("behind SIGUSR2 by "+after.String(), func(t *testing.T) {
+			t.Parallel()
+			p := port(t)
+			d := setup{conf: fmt.Sprintf("%s stream tcp nowait root internal echo\n", at(p))}.start(t)
+			c := dial(t, p)
+			io.WriteString(c, "x")
+			io.ReadFull(c, make([]byte, 1))
+			d.signal(syscall.SIGUSR2)
+			time.Sleep(after) // any moment is as good
+			d.signal(syscall.SIGTERM)
+			d.awaitEnd()
+		})
+	}
+	t.Run("in a burst", func(t *testing.T) {
+		t.Parallel()
+		var conf strings.Builder
+		for range 300 {
+			fmt.Fprintf(&conf, "%s stream tcp nowait root internal echo\n", at(port(t)))
+		}
+		d := setup{conf: conf.String()}.start(t)
+		for range 60 {
+			d.signal(syscall.SIGUSR1)
+			d.signal(syscall.SIGHUP)
+		}
+		d.signal(syscall.SIGTERM)
+		d.awaitEnd()
+	})
+}
+
+// A reload that hangs is reported, and later ones are done.
+func TestReloadHangs(t *testing.T) {
+	t.Parallel()
+	need(t, "root")
+	p := port(t)
+	conf := fmt.Sprintf("%s stream tcp nowait root internal echo\n", at(p))
+	d := setup{program: built.impatient, conf: conf}.start(t)
+	defer block(t, d.conf, unix.FAN_OPEN_PERM).Close()
+	d.signal(syscall.SIGHUP)
+	d.find(`reload: still reading the configuration after .*; services go on as they were`, 1)
+	os.Remove(d.conf)
+	d.reload(conf)
+	d.find(`configuration read: 1 service \(0 new, 0 removed\)`, 1)
+	if got := request(t, p, "x"); got != "x" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -82,7 +82,7 @@ func TestUnixSockets(t *testing.T) {
 	}
 	old.SetUnlinkOnClose(false)
 	old.Close()
-	d := setup{conf: fmt.Sprintf("%s stream unix nowait nobody /bin/cat cat\n%s dgram unix wait root %s one\n:nobody:daemon:0640:%s stream unix nowait root /bin/cat cat\n",
+	d := setup{env: []string{"FDSTORE=0"}, conf: fmt.Sprintf("%s stream unix nowait nobody /bin/cat cat\n%s dgram unix wait root %s one\n:nobody:daemon:0640:%s stream unix nowait root /bin/cat cat\n",
 		stream, dgram, one, owned)}.start(t)
 	var clients sync.WaitGroup
 	for i := range 20 {

@@ -34,8 +34,10 @@ import (
 // it is encoded.
 type State struct {
 	Version    int
+	Number     int                 `json:",omitempty"` // in the service manager's store
 	Services   []json.RawMessage   `json:",omitempty"` // service.Record
 	Inputs     map[string]int      `json:",omitempty"` // config.Served
+	Files      []string            `json:",omitempty"` // that the services are written in
 	Bans       []Ban               `json:",omitempty"`
 	Suspended  []Suspension        `json:",omitempty"`
 	Exec       *Descriptors        `json:",omitempty"` // of an upgrade
@@ -210,6 +212,13 @@ const (
 	TableName = "inetd-children"
 )
 
+// MaxFiles is how many files there can be in the store beside the sockets: the
+// table, and two states while one replaces the other.
+const MaxFiles = 3
+
+// IsFile reports whether a name in the store is that of a file.
+func IsFile(name string) bool { return name == TableName || strings.HasPrefix(name, stateName) }
+
 // StateName returns the name of a numbered state.
 func StateName(number int) string { return stateName + strconv.Itoa(number) }
 
@@ -227,7 +236,7 @@ func FromStore(passed []*socket.Inherited) (s State, sockets []*socket.Inherited
 			file := os.NewFile(uintptr(in.FD), in.Name)
 			// One that was not written to its end is passed over.
 			if next, e := read(file); e == nil && n > newest {
-				next.StoreNames, newest = s.StoreNames, n
+				next.StoreNames, next.Number, newest = s.StoreNames, n, n
 				s = next
 			} else if e != nil {
 				err = errors.Join(err, fmt.Errorf("%s: %w", in.Name, e))

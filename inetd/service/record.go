@@ -56,6 +56,9 @@ func set[T any](m *map[string]T, key string, value T) {
 	(*m)[key] = value
 }
 
+// Accounts returns what the Builder looks up users and groups in.
+func (b *Builder) Accounts() *spawn.Accounts { return b.accounts }
+
 // ReadRecords decodes records. It returns how many it could not decode.
 func ReadRecords(list []json.RawMessage) (records []*Record, bad int) {
 	for _, text := range list {

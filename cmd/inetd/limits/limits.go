@@ -18,8 +18,10 @@ import (
 const (
 	// minFiles are the descriptors of a daemon with one service.
 	minFiles = 20
-	// spareThreads are the threads of a daemon beside one for each core.
+	// spareThreads are the threads of a daemon beside one for each core, and
+	// one for each of so many workers as can be replaced.
 	spareThreads = 12
+	maxReplaced  = 8
 	// maxCounted is the largest RLIMIT_NPROC for which the processes of the
 	// user are counted; a larger one is not what keeps a daemon from starting.
 	maxCounted = 1024
@@ -45,7 +47,7 @@ func problem() string {
 		return "the limit of open files is " + decimal(l.Max) + ", and at least " + decimal(minFiles) + " are needed: raise it (ulimit -Hn, LimitNOFILE= of the unit)"
 	}
 	// The threads that the runtime has started are counted already.
-	need, running := uint64(runtime.NumCPU()+spareThreads), statusField("self", "Threads:\t")
+	need, running := uint64(runtime.NumCPU()+min(runtime.NumCPU(), maxReplaced)+spareThreads), statusField("self", "Threads:\t")
 	if running == 0 || running >= need { // no /proc, or there are so many cores
 		return ""
 	}

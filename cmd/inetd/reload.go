@@ -1,0 +1,128 @@
+package main
+
+import (
+	"cmp"
+	"sync/atomic"
+	"time"
+
+	"goinetd/inetd"
+	"goinetd/inetd/syslog"
+)
+
+// slowReload is how long a reload may read and look up before that is logged.
+// A SIGHUP that comes later begins another one.
+const slowReload = 5 * time.Second
+
+// maxHungReloads is how many reloads may hang at once. Each keeps a thread.
+const maxHungReloads = 2
+
+// A reloader runs reloads, one after another, on behalf of the goroutine that
+// handles signals. Files and name services may not answer: a reload that hangs
+// keeps neither signals nor later reloads waiting.
+type reloader struct {
+	d     *daemon
+	ended chan *reload // reloads that have ended
+	slow  chan *reload // that have not, after slowReload
+
+	current *reload // nil: none runs
+	again   bool    // a SIGHUP during a reload means another one
+	hung    int     // reloads that were given up
+}
+
+// A reload is one reading of the configuration.
+type reload struct {
+	stage   atomic.Pointer[string] // what it does
+	givenUp atomic.Bool            // another one began meanwhile: it changes nothing
+	timer   *time.Timer
+	isSlow  bool
+}
+
+func newReloader(d *daemon) *reloader {
+	return &reloader{d: d, ended: make(chan *reload), slow: make(chan *reload)}
+}
+
+// request begins a reload, now or when the one that runs has ended.
+func (r *reloader) request() {
+	if r.current != nil && !r.current.isSlow {
+		r.again = true
+		return
+	}
+	if r.current != nil {
+		if r.hung >= maxHungReloads {
+			r.d.log.Printf(syslog.Err, "SIGHUP: ignored: %d reloads have not ended (the last one is %s)", r.hung+1, *r.current.stage.Load())
+			return
+		}
+		r.hung++
+		r.current.givenUp.Store(true)
+	}
+	r.begin()
+}
+
+func (r *reloader) begin() {
+	one := new(reload)
+	one.set("reading the configuration")
+	r.current, r.again = one, false
+	one.timer = time.AfterFunc(cmp.Or(r.d.tunables.slowReload, slowReload), func() { r.slow <- one })
+	r.d.log.Printf(syslog.Notice, "SIGHUP: reading the configuration")
+	go func() {
+		r.d.reload(one)
+		r.ended <- one
+	}()
+}
+
+// end deals with a reload that has ended.
+func (r *reloader) end(one *reload) {
+	one.timer.Stop()
+	if one != r.current {
+		r.hung--
+		return
+	}
+	r.current = nil
+	if r.again {
+		r.begin()
+	}
+}
+
+// reportSlow logs that a reload has not ended.
+func (r *reloader) reportSlow(one *reload) {
+	if one != r.current {
+		return
+	}
+	one.isSlow = true
+	r.d.log.Printf(syslog.Warning, "reload: still %s after %v; services go on as they were (another SIGHUP begins anew)", *one.stage.Load(), cmp.Or(r.d.tunables.slowReload, slowReload))
+	if r.again {
+		r.again = false
+		r.request()
+	}
+}
+
+func (one *reload) set(stage string) { one.stage.Store(&stage) }
+
+// reload reads the configuration again. Files that cannot be read change
+// nothing.
+func (d *daemon) reload(one *reload) {
+	d.notifier.reloading()
+	if d.logFile != nil {
+		d.logFile.Reopen()
+	}
+	r, err := d.read()
+	var prepared *inetd.Prepared
+	if err == nil {
+		one.set("looking up users and host names")
+		prepared = d.server.Prepare(r.services, r.problems)
+	}
+	d.installing.Lock()
+	defer d.installing.Unlock()
+	switch {
+	case one.givenUp.Load():
+		return
+	case err != nil:
+		d.log.Printf(syslog.Err, "reload: %v (nothing is changed)", err)
+		d.server.NoteProblems(1)
+	default:
+		d.use(r)
+		d.server.Install(prepared)
+	}
+	releaseMemory()
+	d.notifier.send("READY=1\nSTATUS=" + d.server.Summary())
+}

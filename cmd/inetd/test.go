@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"goinetd/config"
+	"goinetd/inetd/handover"
+	"goinetd/inetd/service"
+)
+
+// testPassed begins the last line of a test (-t) that has read the
+// configuration, whatever is wrong with it. An upgrade looks for it.
+const testPassed = "configuration read: "
+
+// testConfiguration is inetd -t: it reads the configuration as a start would,
+// prints what is wrong and returns the exit status. Nothing is opened, and no
+// daemon is disturbed.
+func (d *daemon) testConfiguration() int {
+	state, err := handover.Receive() // of a daemon that would be upgraded
+	if err != nil {
+		return fatalf("%v", err)
+	}
+	if _, bad := service.ReadRecords(state.Services); bad > 0 {
+		return fatalf("%d services of the daemon cannot be read", bad)
+	}
+	d.served.Store((*config.Served)(&state.Inputs))
+	d.before = state.Files
+	r, err := d.read()
+	if err != nil {
+		return fatalf("%v", err)
+	}
+	problems := r.problems
+	b := service.NewBuilder(service.Options{Root: os.Geteuid() == 0}, r.services)
+	for _, conf := range r.services {
+		problems = append(problems, service.Check(conf, b.Accounts())...)
+	}
+	for _, p := range problems {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", ident(), p)
+	}
+	fmt.Printf("%s%d services\n", testPassed, len(r.services))
+	// For an upgrade the services that are wrong go on as they are.
+	if config.Errors(problems) && state.Version == 0 {
+		return 1
+	}
+	return 0
+}
