@@ -253,10 +253,21 @@ echo "back after $took ms"
 [ "$(ask 7008 '\n')" = "$first" ] || fail "a wait service was started twice"
 systemctl disable --now --quiet inetd.socket
 
-step an upgrade under load
 rm -r /etc/systemd/system/inetd.socket.d
 systemctl daemon-reload
 systemctl restart inetd.service
+LOG='journalctl -u inetd.service -o cat --no-pager'
+
+step what restarts keep
+survive restarts
+
+step what kill -9 keeps
+LOST=2 survive crash
+
+step ten upgrades under load
+survive upgrades
+
+step an upgrade under load
 before=$(systemctl show -P MainPID inetd.service)
 upgrade() { dpkg -i goinetd_1.1_*.deb >dpkg.out 2>&1 || fail "$(cat dpkg.out)"; }
 meanwhile upgrade
@@ -342,7 +353,7 @@ systemctl restart inetd.service
 kill -USR2 "$(systemctl show -P MainPID inetd.service)"
 soon sh -c 'journalctl -u inetd.service -o cat --no-pager | grep -q "SIGUSR2: upgrading"'
 crash
-want '^512$' systemctl show -P NFileDescriptorStore inetd.service
+want '^51[12]$' systemctl show -P NFileDescriptorStore inetd.service
 for address in 127.1.0.1 127.1.0.200 127.1.6.100; do
     [ "$(printf hello | nc -N -w 5 $address 7040)" = hello ] || fail "$address is not served"
 done

@@ -114,6 +114,10 @@ serves 7007 hello || fail "not served after the way back"
 [ "$(pgrep -cx inetd)" = 1 ] || fail "started twice"
 [ "$(ps -o ppid= -p "$(cat /run/inetd.pid)")" -eq 1 ] || fail "no daemon"
 
+step ten upgrades under load
+LOG='cat /var/log/syslog'
+survive upgrades
+
 step an upgrade under load
 pid=$(cat /run/inetd.pid)
 upgrade() { dpkg -i goinetd_1.1_*.deb >dpkg.out 2>&1 || fail "$(cat dpkg.out)"; }
