@@ -167,7 +167,7 @@ func (s *Server) Install(p *Prepared) []config.Problem {
 }
 
 func (s *Server) builderOptions() service.Options {
-	return service.Options{Root: s.root, Session: s.o.Session, Env: s.env, Environ: s.o.Environ, WholeEnviron: s.o.WholeEnviron,
+	return service.Options{Root: s.root, Session: s.o.Session, ResetOOM: s.o.ResetOOM, Env: s.env, Environ: s.o.Environ, WholeEnviron: s.o.WholeEnviron,
 		Backlog: s.o.Backlog, Log: s.log, LogFile: s.logFile}
 }
 

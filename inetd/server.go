@@ -71,6 +71,7 @@ type Options struct {
 	Backlog      int           // of listen(2); 0: 4096
 	Suspension   time.Duration // how long a looping service is closed; 0: ten minutes
 	Session      bool          // programs get a session, out of reach of our terminal's signals
+	ResetOOM     bool          // programs get an oom_score_adj of 0
 	Debug        bool          // log each step
 	Hosts        *hosts.Files  // hosts.allow and hosts.deny; nil: those of /etc
 	MaxPrograms  int           // clients of all services at once; 0: no limit

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,7 +105,7 @@ func (d *daemon) start(environ, whole []string) error {
 	if err != nil {
 		r = &reading{served: state.Inputs, problems: []config.Problem{{Severity: config.Error, Text: err.Error(), Hint: "the services of before go on"}}}
 	}
-	d.server, err = inetd.New(inetd.Options{Log: d.log, Environ: environ, WholeEnviron: whole, Backlog: d.o.backlog, Session: hasTerminal(),
+	d.server, err = inetd.New(inetd.Options{Log: d.log, Environ: environ, WholeEnviron: whole, Backlog: d.o.backlog, Session: hasTerminal(), ResetOOM: isProtected(),
 		Debug: d.o.debug, MaxPrograms: d.o.limit, StayAlive: d.o.stayAlive, Suspension: d.tunables.suspension, IdentTimeout: d.tunables.identTimeout,
 		Notifier: d.notifier.iface(), State: state, Inherited: passed})
 	if err != nil {
@@ -311,6 +312,13 @@ func hasTerminal() bool {
 		unix.Close(fd)
 	}
 	return err == nil
+}
+
+// isProtected reports whether the kernel's OOM killer spares the daemon, as our
+// unit has it (OOMScoreAdjust=-1000).
+func isProtected() bool {
+	text, err := os.ReadFile("/proc/self/oom_score_adj")
+	return err == nil && strings.TrimSpace(string(text)) == "-1000"
 }
 
 // lockPidfile takes the pidfile, if there is to be one. The default one is

@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Root         bool       // programs run as their services' users
 	Session      bool       // each program gets a session, not only a process group
+	ResetOOM     bool       // the daemon is protected from the kernel's OOM killer, and its programs are not to be
 	Env          *spawn.Env // of a program whose service changes nothing of it
 	Environ      []string   // the same, as strings
 	WholeEnviron []string   // what passenv chooses from
@@ -91,7 +92,26 @@ func NewBuilder(o Options, confs []*config.Service) *Builder {
 		}
 	}
 	b.hosts = socket.Resolve(names)
+	b.accounts.Prefetch(users(confs))
 	return b
+}
+
+// users returns the users that services name.
+func users(confs []*config.Service) (names []string) {
+	seen := map[string]bool{}
+	add := func(name string) {
+		if !seen[name] {
+			seen[name] = true
+			names = append(names, name)
+		}
+	}
+	for _, conf := range confs {
+		add(userOf(conf))
+		for _, l := range conf.Listen {
+			add(l.Owner)
+		}
+	}
+	return names
 }
 
 func newBuilder(o Options, services int) *Builder {
@@ -244,7 +264,7 @@ func (b *Builder) attr(conf *config.Service, account *spawn.Account) (*spawn.Att
 		return a, nil
 	}
 	a := &spawn.Attr{Env: env, Session: b.o.Session, Rlimits: rlimits(conf), Nice: conf.Nice,
-		Dir: conf.Chdir, Chroot: conf.Chroot, NoNewPrivs: conf.NoNewPrivs}
+		Dir: conf.Chdir, Chroot: conf.Chroot, NoNewPrivs: conf.NoNewPrivs, ResetOOM: b.o.ResetOOM}
 	if conf.Umask >= 0 {
 		mask := uint16(conf.Umask)
 		a.Umask = &mask

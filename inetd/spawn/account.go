@@ -156,11 +156,40 @@ func (a *Accounts) unknown(what, name string) error {
 	return fmt.Errorf("unknown %s %q", what, name)
 }
 
-// getent is the function getent. Its failure is remembered.
-func (a *Accounts) getent(database, key string) []string {
-	lines, err := getent(database, key)
+// Prefetch looks up users, all at once where /etc/passwd does not have them.
+func (a *Accounts) Prefetch(names []string) {
+	var unknown []string
+	for _, name := range names {
+		_, known := a.users[name]
+		if _, err := strconv.ParseUint(name, 10, 32); err == nil || known || name == "" || a.nobody[name] || slices.Contains(unknown, name) {
+			continue
+		}
+		unknown = append(unknown, name)
+	}
+	if unknown == nil {
+		return
+	}
+	for _, l := range a.getent("passwd", unknown...) {
+		if u, ok := parseUser(strings.Split(l, ":")); ok && slices.Contains(unknown, u.name) {
+			a.users[u.name] = u
+		}
+	}
+	for _, name := range unknown {
+		if _, found := a.users[name]; !found {
+			a.nobody[name] = true
+		}
+	}
+}
+
+// getent is the function getent. After a failure nothing more is asked: a name
+// service that does not reply is waited for once, and not for each user.
+func (a *Accounts) getent(database string, keys ...string) []string {
+	if a.failed != nil {
+		return nil
+	}
+	lines, err := getent(database, keys...)
 	if err != nil {
-		a.failed = fmt.Errorf("getent %s %s: %w", database, key, err)
+		a.failed = fmt.Errorf("getent %s %s: %w", database, keys[0], err)
 	}
 	return lines
 }
@@ -260,11 +289,14 @@ const maxAnswer = 1 << 20
 // getent asks the host's name services and returns the lines of the reply;
 // none where there is no getent or no such entry. The error is why there is no
 // reply.
-func getent(database, key string) ([]string, error) {
-	if strings.HasPrefix(key, "-") || strings.ContainsAny(key, "\x00\n:") {
+func getent(database string, keys ...string) ([]string, error) {
+	keys = slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
+		return strings.HasPrefix(key, "-") || strings.ContainsAny(key, "\x00\n:")
+	})
+	if len(keys) == 0 {
 		return nil, nil
 	}
-	im, err := new(Attr).Prepare(getentProgram, []string{"getent", database, key})
+	im, err := new(Attr).Prepare(getentProgram, append([]string{"getent", database}, keys...))
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -76,5 +77,47 @@ func TestSlowGetent(t *testing.T) {
 		if failed := (*LookupError)(nil); c.want != "" && (!errors.As(err, &failed) || !strings.HasSuffix(err.Error(), c.want)) {
 			t.Errorf("%s: the error is %v", name, err)
 		}
+	}
+}
+
+// Users that /etc/passwd does not have are asked for together, and a name
+// service that does not reply is waited for once.
+func TestPrefetch(t *testing.T) {
+	was, limit := getentProgram, getentLimit
+	t.Cleanup(func() { getentProgram, getentLimit = was, limit })
+	dir := t.TempDir()
+	getentProgram = dir + "/getent"
+	script := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(getentProgram, []byte("#!/bin/sh\necho \"$*\" >>"+dir+"/asked\n"+text+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	script(`case $1 in passwd) echo alice-ldap:x:4001:4002:::; echo bob-ldap:x:4003:4004:::; exit 2;; esac`)
+	a := NewAccounts()
+	a.Prefetch([]string{"root", "alice-ldap", "0", "", "bob-ldap", "nosuchuser", "alice-ldap"})
+	for name, uid := range map[string]uint32{"alice-ldap": 4001, "bob-ldap": 4003} {
+		if got, err := a.Lookup(name, ""); err != nil || got.UID != uid {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+	if _, err := a.Lookup("nosuchuser", ""); err == nil {
+		t.Error("nosuchuser is found")
+	}
+	asked, _ := os.ReadFile(dir + "/asked")
+	if n := strings.Count(string(asked), "passwd "); n != 1 || !strings.HasPrefix(string(asked), "passwd alice-ldap bob-ldap nosuchuser\n") {
+		t.Errorf("asked: %s", asked)
+	}
+	getentLimit = 300 * time.Millisecond
+	script("exec sleep 60")
+	a = NewAccounts()
+	began := time.Now()
+	for i := range 50 {
+		if _, err := a.Lookup(fmt.Sprint("user-", i), ""); err == nil {
+			t.Errorf("user %d is found", i)
+		}
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("50 users took %v", took)
 	}
 }

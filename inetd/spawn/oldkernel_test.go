@@ -4,6 +4,7 @@ package spawn
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -64,6 +65,29 @@ func TestAttrSteps(t *testing.T) {
 		out, _, err = run(t, w, "/bin/sh", "sh", "-c", "id -u; id -G; pwd")
 		if want := "47110\n47111 47112\n/\n"; err != nil || out != want {
 			t.Errorf("got %q, %v, want %q", out, err, want)
+		}
+	}
+}
+
+// A program does not inherit the daemon's protection from the OOM killer, and
+// the daemon keeps it: for a moment they share their memory.
+func TestResetOOM(t *testing.T) {
+	const file = "/proc/self/oom_score_adj"
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte("500"), 0); err != nil {
+		t.Fatal(err)
+	}
+	defer os.WriteFile(file, before, 0)
+	for _, start := range []starter{byStart, byFork} {
+		out, _, err := runBy(start, t, &Attr{ResetOOM: true}, "/bin/cat", "cat", file)
+		if err != nil || out != "0\n" {
+			t.Errorf("a program's is %q, %v", out, err)
+		}
+		if own, _ := os.ReadFile(file); string(own) != "500\n" {
+			t.Errorf("the daemon's is %q", own)
 		}
 	}
 }

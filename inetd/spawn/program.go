@@ -42,6 +42,7 @@ type Attr struct {
 	Dir        string  // working directory; empty: the daemon's
 	Chroot     string  // root directory; empty: the daemon's
 	NoNewPrivs bool    // prctl(2), PR_SET_NO_NEW_PRIVS
+	ResetOOM   bool    // oom_score_adj of proc(5) becomes 0
 
 	steps []step
 }
@@ -60,7 +61,11 @@ type step struct {
 	trap, a1, a2, a3 uintptr
 	keep             unsafe.Pointer
 	name             string
+	optional         bool // an error is nothing to end the child for
 }
+
+// openedFD stands for what the step before has returned.
+const openedFD = ^uintptr(0)
 
 // An Env is an environment, which any number of programs can share.
 type Env struct {
@@ -195,6 +200,17 @@ func (w *Attr) buildSteps() ([]step, error) {
 			return nil, fmt.Errorf("getpriority: %w", err)
 		}
 		add(fmt.Sprintf("nice %d", w.Nice), unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(20-now+w.Nice), nil)
+	}
+	if w.ResetOOM { // as sshd does: the daemon may be protected, and its programs are not
+		path, err := unix.BytePtrFromString("/proc/self/oom_score_adj")
+		if err != nil {
+			return nil, err
+		}
+		cwd := unix.AT_FDCWD
+		add("oom_score_adj", unix.SYS_OPENAT, uintptr(cwd), uintptr(unsafe.Pointer(path)), unix.O_WRONLY|unix.O_CLOEXEC, unsafe.Pointer(path))
+		zero := []byte("0")
+		add("oom_score_adj", unix.SYS_WRITE, openedFD, uintptr(unsafe.Pointer(&zero[0])), 1, unsafe.Pointer(&zero[0]))
+		list[len(list)-1].optional, list[len(list)-2].optional = true, true
 	}
 	if w.Umask != nil {
 		add("umask", unix.SYS_UMASK, uintptr(*w.Umask), 0, 0, nil)

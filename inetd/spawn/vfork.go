@@ -394,6 +394,7 @@ func cloneOld(l *vforkCall) (pid, errno uintptr) {
 //go:nocheckptr
 func child(l *vforkCall) {
 	var e syscall.Errno
+	var opened uintptr
 	if l.shared {
 		l.failed = stepUnshare
 		if _, _, e = syscall.RawSyscall(unix.SYS_CLOSE_RANGE, l.fd+1, 1<<32-1, unix.CLOSE_RANGE_UNSHARE); e != 0 {
@@ -413,7 +414,12 @@ func child(l *vforkCall) {
 	for i := range l.steps {
 		s := &l.steps[i]
 		l.failed = stepAttr + i
-		if _, _, e = syscall.RawSyscall6(s.trap, s.a1, s.a2, s.a3, 0, 0, 0); e != 0 {
+		a1 := s.a1
+		if a1 == openedFD {
+			a1 = opened
+		}
+		opened, _, e = syscall.RawSyscall6(s.trap, a1, s.a2, s.a3, 0, 0, 0)
+		if e != 0 && !s.optional {
 			goto fail
 		}
 	}

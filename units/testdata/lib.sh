@@ -115,7 +115,7 @@ X
     [ "$(ask 7015 '')" = fine ] || fail "a service whose line is wrong does not go on"
     echo two >&8
     soon grep -q two from
-    printf second | nc -N -w 20 127.0.0.1 7014 >second.out &
+    printf second | nc -N -w 20 127.0.0.1 7014 >second.out 8>&- &
     second=$!
     sleep 1 # in which nothing happens
     [ ! -s second.out ] || fail "a program of before does not count"
