@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -51,7 +52,9 @@ func TestServiceJSON(t *testing.T) {
 	if err := json.Unmarshal(encoded, &got); err != nil || got.OnlyFrom == nil || got.PassEnv == nil || got.NoAccess != nil {
 		t.Errorf("%s: %+v, %v", encoded, got, err)
 	}
-	if err := json.Unmarshal([]byte(`{"Bogus":1}`), &got); err == nil {
+	strict := json.NewDecoder(strings.NewReader(`{"Bogus":1}`))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&got); err == nil {
 		t.Error("an unknown setting is accepted")
 	}
 }

@@ -1,11 +1,9 @@
 package inetd
 
 import (
-	"encoding/json"
-	"io"
+	"iter"
 	"maps"
 	"net/netip"
-	"os"
 	"slices"
 	"time"
 
@@ -22,13 +20,6 @@ import (
 // there again, as they were defined, with their programs counted; then the
 // configuration is applied to them.
 
-// A stateFile has the state that the next process gets, but for sockets and
-// programs. It is guarded by Server.changing.
-type stateFile struct {
-	file   *os.File // nil: none
-	number int      // in the service manager's store
-}
-
 // SetInputs notes what the configuration is read from, for the next process.
 func (s *Server) SetInputs(inputs map[string]int) {
 	s.changing.Lock()
@@ -36,80 +27,67 @@ func (s *Server) SetInputs(inputs map[string]int) {
 	s.changing.Unlock()
 }
 
-// saveState writes the state. records are those of the services of the
-// configuration; those that are kept have theirs in the file before. The
-// caller holds s.changing.
-func (s *Server) saveState(records map[string]json.RawMessage) {
-	state := handover.State{Inputs: s.inputs}
-	before := s.savedRecords()
-	state.Files = slices.Sorted(maps.Keys(s.Files()))
+// saveState writes the state that the next process gets, but for sockets and
+// programs. The services that the builder has not built have their records in
+// the state before. The caller holds s.changing.
+func (s *Server) saveState(b *service.Builder, confs []*config.Service) {
+	state := handover.State{Inputs: s.inputs, Files: slices.Sorted(maps.Keys(s.Files()))}
+	served := map[string]bool{}
 	s.mu.Lock()
 	for key := range s.services.byKey {
-		if r := records[key]; r != nil {
-			state.Services = append(state.Services, r)
-		} else if r := before[key]; r != nil {
-			state.Services = append(state.Services, r)
-		}
+		served[key] = true
 	}
 	s.mu.Unlock()
-	s.writeState(state)
-}
-
-// savedRecords returns the records of the file, by the services' keys.
-func (s *Server) savedRecords() map[string]json.RawMessage {
-	records := map[string]json.RawMessage{}
-	for _, r := range s.readState().Services {
-		var key struct{ Key string }
-		if json.Unmarshal(r, &key) == nil {
-			records[key.Key] = r
+	s.replaceState(state, func(yield func([]byte) bool) {
+		for _, conf := range confs {
+			key := conf.Key()
+			if !served[key] || !b.Built(key) {
+				continue
+			}
+			delete(served, key)
+			if r, err := b.Record(conf); err == nil && !yield(r) {
+				return
+			}
 		}
-	}
-	return records
+		if len(served) == 0 {
+			return
+		}
+		for r := range s.state.Records() {
+			if served[service.RecordKey(r)] && !yield(r) {
+				return
+			}
+		}
+	})
 }
 
-func (s *Server) readState() (state handover.State) {
-	if s.state.file != nil {
-		s.state.file.Seek(0, io.SeekStart)
-		state, _ = handover.Decode(s.state.file)
-	}
-	return state
-}
-
-// writeState replaces the file. The one before is given up when the next is
+// replaceState writes a state. The one before is given up when the next is
 // whole.
-func (s *Server) writeState(state handover.State) {
-	state.Number = s.state.number + 1
-	file, err := handover.NewFile()
-	if err == nil {
-		err = state.Encode(file)
-	}
-	if err != nil {
+func (s *Server) replaceState(state handover.State, records iter.Seq[[]byte]) {
+	state.Number = s.state.Number + 1
+	if err := state.Write(records); err != nil {
 		s.warnOnce("state for the next process: " + err.Error())
 		return
 	}
-	before := s.state
-	s.state = stateFile{file, state.Number}
 	if n := s.o.Notifier; n != nil {
-		n.Store(int(file.Fd()), handover.StateName(s.state.number))
+		n.Store(state.FD(), handover.StateName(state.Number))
 		for _, name := range s.stored {
 			n.Unstore(name)
 		}
-		s.stored = []string{handover.StateName(s.state.number)}
+		s.stored = []string{handover.StateName(state.Number)}
 	}
-	if before.file != nil {
-		before.file.Close()
-	}
+	s.state.Close()
+	s.state = state
 }
 
 // saveMoments adds to the state what changes between reloads: who is banned,
 // and which services are suspended.
 func (s *Server) saveMoments() {
-	state := s.readState()
+	state := s.state
 	s.mu.Lock()
 	state.Bans, state.Suspended = s.bansLocked(), s.suspensionsLocked()
 	s.mu.Unlock()
 	if state.Bans != nil || state.Suspended != nil {
-		s.writeState(state)
+		s.replaceState(state, s.state.Records())
 	}
 }
 
@@ -137,18 +115,19 @@ func (s *Server) suspensionsLocked() (list []handover.Suspension) {
 // restore makes the services of the process before us anew. Their sockets are
 // opened, or taken over, when the configuration has been applied.
 func (s *Server) restore() {
-	records, bad := service.ReadRecords(s.o.State.Services)
-	if bad > 0 {
-		s.log.Printf(syslog.Warning, "%s of the inetd before this one cannot be read", count(bad, "service"))
-	}
-	b := service.NewBuilderOf(s.builderOptions(), records)
-	encoded := map[string]json.RawMessage{}
+	s.state = s.o.State
+	b := service.NewRestorer(s.builderOptions())
 	var defs []*service.Definition
-	for i, r := range records {
-		if d, _ := b.Build(r.Service); d != nil && d.Key == r.Key {
+	bad := 0
+	for r := range s.state.Records() {
+		if d := b.Restore(r); d != nil {
 			defs = append(defs, d)
-			encoded[d.Key] = s.o.State.Services[i]
+		} else {
+			bad++
 		}
+	}
+	if bad > 0 {
+		s.log.Printf(syslog.Warning, "%s of the inetd before this one cannot be restored", count(bad, "service"))
 	}
 	s.mu.Lock()
 	next, _ := s.assignLocked(defs, false)
@@ -166,9 +145,6 @@ func (s *Server) restore() {
 		}
 	}
 	s.mu.Unlock()
-	s.state.number = s.o.State.Number
-	s.saveState(encoded)
-	s.o.State.Services = nil
 }
 
 // suspendAgain suspends the services that the process before us had
@@ -186,8 +162,8 @@ func (s *Server) suspendAgain() {
 // adoptLocked counts the programs that the process before us started.
 func (s *Server) adoptLocked(children []handover.Child) {
 	services := map[uint64]*activeService{}
-	for key, svc := range s.services.byKey {
-		services[handover.KeyHash(key)] = svc
+	for _, svc := range s.services.byKey {
+		services[svc.def.Hash] = svc
 	}
 	uptime := handover.Uptime()
 	for _, c := range children {
@@ -221,7 +197,7 @@ func (s *Server) adoptWaiters() {
 func (s *Server) addChild(p spawn.Process, t task) {
 	c := handover.Child{PID: p.PID, Start: handover.Uptime() - (s.now() - t.start)}
 	if !t.auxiliary {
-		c.Service = handover.KeyHash(t.def.Key)
+		c.Service = t.def.Hash
 	}
 	if t.handedOff == nil {
 		c.Client = t.from
@@ -260,7 +236,7 @@ func (s *Server) HandOver() handover.State {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	s.saveMoments()
-	state := s.readState()
+	state := s.state
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopLocked()
@@ -268,11 +244,14 @@ func (s *Server) HandOver() handover.State {
 	return state
 }
 
-// State returns the state but for sockets and programs, to be tried.
-func (s *Server) State() handover.State {
+// CopyState returns a copy of the state but for sockets and programs, to be
+// tried.
+func (s *Server) CopyState() (handover.State, error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
-	return s.readState()
+	state := s.state
+	err := state.Write(s.state.Records())
+	return state, err
 }
 
 // storeFiles has the service manager keep the table. The state is stored when

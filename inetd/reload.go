@@ -2,7 +2,6 @@ package inetd
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -112,17 +111,18 @@ func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []con
 
 // A Prepared configuration has been looked up, and can be installed.
 type Prepared struct {
+	confs    []*config.Service
+	builder  *service.Builder
 	defs     []*service.Definition
-	records  map[string]json.RawMessage // by service.Definition.Key
 	problems []config.Problem
 }
 
 // Prepare looks up what a configuration needs: users, groups and host names.
 // That may take as long as name services do. It changes nothing.
 func (s *Server) Prepare(confs []*config.Service, problems []config.Problem) *Prepared {
-	p := &Prepared{records: map[string]json.RawMessage{}}
+	p := &Prepared{confs: confs, builder: service.NewBuilder(s.builderOptions(), confs)}
 	var found []config.Problem
-	p.defs, found = s.define(confs, p.records)
+	p.defs, found = s.define(p.builder, confs)
 	p.problems = append(problems, found...)
 	return p
 }
@@ -161,7 +161,7 @@ func (s *Server) Install(p *Prepared) []config.Problem {
 	opened := s.openListeners()
 	s.noteApplied(problems, opened)
 	problems = append(problems, opened...)
-	s.saveState(p.records)
+	s.saveState(p.builder, p.confs)
 	s.log.Printf(syslog.Notice, "configuration read: %s (%d new, %d removed)", count(total, "service"), added, removed)
 	return problems
 }
@@ -171,10 +171,8 @@ func (s *Server) builderOptions() service.Options {
 		Backlog: s.o.Backlog, Log: s.log, LogFile: s.logFile}
 }
 
-// define makes the definitions with their records, and the problems of
-// services that have none.
-func (s *Server) define(confs []*config.Service, records map[string]json.RawMessage) (defs []*service.Definition, problems []config.Problem) {
-	b := service.NewBuilder(s.builderOptions(), confs)
+// define makes the definitions, and the problems of services that have none.
+func (s *Server) define(b *service.Builder, confs []*config.Service) (defs []*service.Definition, problems []config.Problem) {
 	others, mux, muxed := false, false, (*config.Service)(nil)
 	for _, conf := range confs {
 		d, found := b.Build(conf)
@@ -183,9 +181,6 @@ func (s *Server) define(confs []*config.Service, records map[string]json.RawMess
 			continue
 		}
 		defs = append(defs, d)
-		if r, err := b.Record(conf); err == nil {
-			records[d.Key] = r
-		}
 		others = others || d.Image != nil && !b.IsDaemonUser(conf.User)
 		if p := d.Policy; p != nil && p.Access.HasNames() && conf.SocketType == config.Dgram && !conf.Wait {
 			problems = append(problems, conf.Problem(config.Warning, "write addresses",

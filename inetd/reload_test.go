@@ -276,18 +276,25 @@ func TestNothingToServe(t *testing.T) {
 	}
 }
 
-// over returns a state as the next process receives it: over an exec, or
-// from the service manager's store.
-func over(t *testing.T, state handover.State) (received handover.State) {
+// over returns a state as the next process receives it from the service
+// manager's store. change is applied to the record of each service.
+func over(t *testing.T, state handover.State, change ...func([]byte) []byte) (received handover.State) {
 	t.Helper()
-	var b bytes.Buffer
-	if err := state.Encode(&b); err != nil {
+	records := func(yield func([]byte) bool) {
+		for r := range state.Records() {
+			for _, f := range change {
+				r = f(r)
+			}
+			if !yield(r) {
+				return
+			}
+		}
+	}
+	copied := state
+	if err := copied.Write(records); err != nil {
 		t.Fatal(err)
 	}
-	received, err := handover.Decode(&b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	defer copied.Close()
 	dup := func(fd int) int {
 		t.Helper()
 		fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
@@ -296,13 +303,14 @@ func over(t *testing.T, state handover.State) (received handover.State) {
 		}
 		return fd
 	}
+	received, _, err := handover.FromStore([]*socket.Inherited{
+		{FD: dup(copied.FD()), Name: handover.StateName(copied.Number)}, {FD: dup(state.Table.FD()), Name: handover.TableName}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, in := range state.Sockets {
 		received.Sockets = append(received.Sockets, socket.FromExec(dup(in.FD), in.Name))
 	}
-	if received.Table, err = handover.OpenTable(dup(state.Table.FD())); err != nil {
-		t.Fatal(err)
-	}
-	received.Children = received.Table.Running()
 	return received
 }
 
@@ -357,13 +365,13 @@ func TestHandOverMistakes(t *testing.T) {
 	first.bans.Add(netip.MustParseAddr("192.0.2.9"), config.Forever, first.now())
 	first.suspendOverCPSLocked(first.services.byKey[first.keyOf("closed")])
 	first.mu.Unlock()
-	state := over(t, first.HandOver())
-	for i, r := range state.Services { // as if a user that is gone had been its
-		state.Services[i] = bytes.ReplaceAll(r, []byte(`"nobody:"`), []byte(`"gone:"`))
+	state := over(t, first.HandOver(), func(r []byte) []byte { // as if a user that is gone had been its
 		if bytes.Contains(r, []byte(`"ID":"wrong"`)) {
-			state.Services[i] = bytes.Replace(state.Services[i], []byte(`"Service":{`), []byte(`"Service":{"User":"gone",`), 1)
+			r = bytes.ReplaceAll(r, []byte(`"nobody:"`), []byte(`"gone:"`))
+			r = bytes.Replace(r, []byte(`"Service":{`), []byte(`"Service":{"User":"gone",`), 1)
 		}
-	}
+		return r
+	})
 	second := newTestServer(t, echo("wrong", wrong, "per_source = many")+echo("right", right, "")+echo("closed", closed, "cps = [1, 3600]"), func(o *Options) { o.State = state })
 	second.logged("wrong: invalid or missing in the configuration; keeps its previous settings until the errors are fixed")
 	if l := second.listener("wrong"); l.svc.def.Limits.PerSource != 7 || l.state != stateListening {
@@ -416,6 +424,35 @@ func TestOneWalkThroughProc(t *testing.T) {
 	}
 	if got := (&testServer{Server: s}).served(); strings.Count(got, "listening") != many {
 		t.Errorf("served: %s", got)
+	}
+}
+
+// Who has a port that is taken is found out while the other services serve.
+func TestServesBeforeOwners(t *testing.T) {
+	taken, free := freeAddr(t), freeAddr(t)
+	l, err := net.Listen("tcp", taken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	walks := 0
+	s, err := New(Options{Log: syslog.ToDaemon("test", "daemon"), ScanProcesses: func() *portowner.Processes {
+		walks++
+		if got := exchange(t, free, "x"); got != "x" {
+			t.Errorf("got %q", got)
+		}
+		return portowner.Scan()
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	(&testServer{Server: s, t: t}).run()
+	if _, err := s.Start(read(t, echo("a", taken, "")+echo("b", free, ""))); err != nil {
+		t.Fatal(err)
+	}
+	s.Stop()
+	if walks != 1 {
+		t.Errorf("%d walks through /proc", walks)
 	}
 }
 
@@ -481,7 +518,7 @@ func TestChildExited(t *testing.T) {
 func TestProgramsOfNoService(t *testing.T) {
 	p := sleeper(t)
 	s := newTestServer(t, echo("a", freeAddr(t), ""), func(o *Options) {
-		o.State = handover.State{Children: []handover.Child{{PID: p.PID, Service: handover.KeyHash("removed"), Start: handover.Uptime()}}}
+		o.State = handover.State{Children: []handover.Child{{PID: p.PID, Service: service.KeyHash("removed"), Start: handover.Uptime()}}}
 	})
 	if snap := s.Snapshot(); len(snap.Programs) != 0 || !strings.Contains(s.Summary(), "0 programs running") {
 		t.Errorf("%+v, %s", snap.Programs, s.Summary())

@@ -115,7 +115,7 @@ type Server struct {
 	changing sync.Mutex // see the package comment
 
 	// Guarded by changing.
-	state  stateFile
+	state  handover.State // for the next process, but for sockets and programs
 	inputs map[string]int // config.Served
 	stored []string       // names of states in the service manager's store
 
@@ -162,6 +162,7 @@ func New(o Options) (*Server, error) {
 	if o.Hosts == nil {
 		o.Hosts = hosts.New("/etc/hosts.allow", "/etc/hosts.deny")
 	}
+	startThreads()
 	poll, err := epoll.NewSet[handler]()
 	if err != nil {
 		return nil, err
@@ -212,7 +213,6 @@ var errNothing = errors.New("nothing to serve: no configured service can run")
 // service at all is no error: update-inetd(8) may add one, and a reload will
 // find it.
 func (s *Server) Start(services []*config.Service, problems []config.Problem) (reported []config.Problem, err error) {
-	startThreads()
 	s.changing.Lock()
 	s.restore()
 	s.changing.Unlock()
@@ -244,7 +244,7 @@ const maxReplaced = 8
 // startThreads makes the runtime start the threads that will be needed, and
 // keep them. Later may be too late: Go ends the process when the host refuses
 // it a thread, as one that refuses us a fork does.
-func startThreads() {
+var startThreads = sync.OnceFunc(func() {
 	workers := runtime.NumCPU()
 	// The reaper and the log run beside the workers, and a worker that comes
 	// back from a fork is to run at once.
@@ -263,10 +263,11 @@ func startThreads() {
 	}
 	running.Wait()
 	free.Done()
-}
+})
 
 // Run serves until the context is done: as many workers as there are cores,
-// and one reaper.
+// and one reaper. It is called before Start, so that a service that can be
+// served is, while others are still being looked into.
 func (s *Server) Run(ctx context.Context) {
 	go s.children.Reap(s.childExited)
 	stopWatch := make(chan struct{})

@@ -99,7 +99,7 @@ func (d *daemon) start(environ, whole []string) error {
 	d.served.Store((*config.Served)(&state.Inputs))
 	d.before = state.Files
 	r, err := d.read()
-	if err != nil && state.Services == nil {
+	if err != nil && state.Files == nil {
 		return err
 	}
 	if err != nil {
@@ -112,6 +112,7 @@ func (d *daemon) start(environ, whole []string) error {
 		return err
 	}
 	d.use(r)
+	d.serve()
 	problems := r.problems
 	problems, err = d.server.Start(r.services, problems)
 	if d.launcher != nil {
@@ -126,7 +127,6 @@ func (d *daemon) start(environ, whole []string) error {
 	// collections, and the daemon is to be small.
 	debug.SetGCPercent(25)
 	releaseMemory()
-	d.serve()
 	return nil
 }
 
@@ -139,7 +139,7 @@ func (d *daemon) receive() (handover.State, []*socket.Inherited) {
 	}
 	passed := socket.FromSystemd()
 	state, err := handover.Receive()
-	if state.Sockets == nil && state.Services == nil {
+	if state.Sockets == nil && state.Version == 0 {
 		var stored error
 		state, passed, stored = handover.FromStore(passed)
 		err = errors.Join(err, stored)

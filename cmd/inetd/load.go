@@ -52,8 +52,9 @@ func (d *daemon) use(r *reading) {
 	for _, text := range r.notes {
 		d.log.Printf(syslog.Notice, "%s", text)
 	}
-	d.served.Store(&r.served)
-	d.server.SetInputs(r.served)
+	served := r.served // not a pointer into r, which would keep all of it
+	d.served.Store(&served)
+	d.server.SetInputs(served)
 	d.checkHosts(r.services)
 }
 

@@ -7,6 +7,7 @@ import (
 	"goinetd/config"
 	"goinetd/inetd/handover"
 	"goinetd/inetd/service"
+	"goinetd/inetd/syslog"
 )
 
 // testPassed begins the last line of a test (-t) that has read the
@@ -21,8 +22,12 @@ func (d *daemon) testConfiguration() int {
 	if err != nil {
 		return fatalf("%v", err)
 	}
-	if _, bad := service.ReadRecords(state.Services); bad > 0 {
-		return fatalf("%d services of the daemon cannot be read", bad)
+	o := service.Options{Root: os.Geteuid() == 0, LogFile: func(config.LogType) *syslog.Logger { return nil }}
+	restorer := service.NewRestorer(o)
+	for record := range state.Records() {
+		if restorer.Restore(record) == nil {
+			return fatalf("the service %s of the daemon cannot be restored", service.RecordKey(record))
+		}
 	}
 	d.served.Store((*config.Served)(&state.Inputs))
 	d.before = state.Files
@@ -31,7 +36,7 @@ func (d *daemon) testConfiguration() int {
 		return fatalf("%v", err)
 	}
 	problems := r.problems
-	b := service.NewBuilder(service.Options{Root: os.Geteuid() == 0}, r.services)
+	b := service.NewBuilder(o, r.services)
 	for _, conf := range r.services {
 		problems = append(problems, service.Check(conf, b.Accounts())...)
 	}

@@ -61,15 +61,11 @@ func (d *daemon) checkUpgrade() error {
 
 // dryStart runs the program with -t, and returns what it printed.
 func (d *daemon) dryStart() (output string, err error) {
-	state, err := handover.NewFile()
+	state, err := d.server.CopyState()
 	if err != nil {
 		return "", err
 	}
 	defer state.Close()
-	of := d.server.State()
-	if err := of.Encode(state); err != nil {
-		return "", err
-	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return "", err
@@ -78,7 +74,7 @@ func (d *daemon) dryStart() (output string, err error) {
 	const stateFD = 3 // behind stdin, stdout and stderr
 	environ := append(childEnviron(os.Environ(), true), fmt.Sprint(handover.Variable, "=", stateFD))
 	p, err := os.StartProcess(executable, slices.Insert(slices.Clone(os.Args), 1, "-t"),
-		&os.ProcAttr{Dir: startDir, Env: environ, Files: []*os.File{nil, w, w, state}, Sys: &syscall.SysProcAttr{Setpgid: true}})
+		&os.ProcAttr{Dir: startDir, Env: environ, Files: []*os.File{nil, w, w, state.File()}, Sys: &syscall.SysProcAttr{Setpgid: true}})
 	w.Close()
 	if err != nil {
 		return "", err

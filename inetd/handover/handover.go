@@ -13,10 +13,14 @@
 package handover
 
 import (
+	"bufio"
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/netip"
 	"os"
 	"runtime"
@@ -30,26 +34,32 @@ import (
 	"goinetd/inetd/socket"
 )
 
-// A State is what is handed over. Its exported fields are the form in which
-// it is encoded.
+// A State is what is handed over. Its exported fields are the first line of its
+// file; the records of the services are the lines behind that, and the last
+// line is "end". There may be thousands of records, so they stay in the file.
 type State struct {
-	Version    int
-	Number     int                 `json:",omitempty"` // in the service manager's store
-	Services   []json.RawMessage   `json:",omitempty"` // service.Record
-	Inputs     map[string]int      `json:",omitempty"` // config.Served
-	Files      []string            `json:",omitempty"` // that the services are written in
-	Bans       []Ban               `json:",omitempty"`
-	Suspended  []Suspension        `json:",omitempty"`
-	Exec       *Descriptors        `json:",omitempty"` // of an upgrade
+	Version   int
+	Number    int            `json:",omitzero"` // in the service manager's store
+	Inputs    map[string]int `json:",omitzero"` // config.Served
+	Files     []string       `json:",omitzero"` // that the services are written in
+	Bans      []Ban          `json:",omitzero"`
+	Suspended []Suspension   `json:",omitzero"`
+	Exec      *Descriptors   `json:",omitzero"` // of an upgrade
+
 	Sockets    []*socket.Inherited `json:"-"`
 	Children   []Child             `json:"-"`
 	Table      *Table              `json:"-"` // nil: none
 	StoreNames []string            `json:"-"` // of what the service manager has beside the sockets
+
+	file *os.File // nil: there are no records
 }
 
-// version is that of the encoded form. A process that reads another one takes
-// the sockets alone.
+// version is that of the file. A process that reads another one takes the
+// sockets alone.
 const version = 1
+
+// endLine is the last line of a file that was written to its end.
+const endLine = "end\n"
 
 // A Ban is a client that came to a sensor.
 type Ban struct {
@@ -80,22 +90,104 @@ type Descriptor struct {
 // encoded State.
 const Variable = "GOINETD_HANDOVER_FD"
 
-// Encode writes a state, and the descriptors for an exec if it is for one.
-func (s *State) Encode(w io.Writer) error {
+// Write writes a state and records, service.Record each, to a file in memory,
+// which becomes the state's.
+func (s *State) Write(records iter.Seq[[]byte]) error {
+	file, err := NewFile()
+	if err != nil {
+		return err
+	}
 	s.Version = version
-	return json.NewEncoder(w).Encode(s)
+	w := bufio.NewWriterSize(file, 32<<10)
+	err = json.NewEncoder(w).Encode(s)
+	for line := range records {
+		w.Write(line)
+		w.WriteByte('\n')
+	}
+	w.WriteString(endLine)
+	if err = cmp.Or(err, w.Flush()); err != nil {
+		file.Close()
+		return fmt.Errorf("memfd: %w", err)
+	}
+	s.file = file
+	return nil
 }
 
-// Decode reads what Encode wrote.
-func Decode(r io.Reader) (State, error) {
-	var s State
-	if err := json.NewDecoder(r).Decode(&s); err != nil {
-		return State{}, err
+// FD returns the descriptor of the file; -1: there is none.
+func (s *State) FD() int {
+	if s.file == nil {
+		return -1
 	}
-	if s.Version != version {
-		return State{Exec: s.Exec}, fmt.Errorf("version %d, not %d: only the sockets are used", s.Version, version)
+	return int(s.file.Fd())
+}
+
+// File returns the file.
+func (s *State) File() *os.File { return s.file }
+
+// Close closes the file.
+func (s *State) Close() {
+	if s.file != nil {
+		s.file.Close()
+		s.file = nil
 	}
-	return s, nil
+}
+
+// Records returns the records in the file. They are valid until the next one.
+func (s *State) Records() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if s.file == nil {
+			return
+		}
+		r, err := s.reader()
+		for err == nil {
+			var line []byte
+			if line, err = readLine(r); err != nil || string(line)+"\n" == endLine || !yield(line) {
+				return
+			}
+		}
+	}
+}
+
+// reader returns a reader behind the first line.
+func (s *State) reader() (*bufio.Reader, error) {
+	r := bufio.NewReaderSize(io.NewSectionReader(s.file, 0, 1<<62), 32<<10)
+	_, err := readLine(r)
+	return r, err
+}
+
+// readLine reads a line of any length, without its end.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	line, err := r.ReadSlice('\n')
+	if err == bufio.ErrBufferFull {
+		long := bytes.Clone(line)
+		line, err = r.ReadBytes('\n')
+		line = append(long, line...)
+	}
+	return bytes.TrimSuffix(line, []byte("\n")), err
+}
+
+// read reads the file of a state, which it keeps.
+func read(file *os.File) (State, error) {
+	s := State{file: file}
+	info, err := file.Stat()
+	if err != nil {
+		return s, err
+	}
+	last := make([]byte, len(endLine))
+	if _, err := file.ReadAt(last, max(0, info.Size()-int64(len(last)))); err != nil || string(last) != endLine {
+		return s, errors.New("it was not written to its end")
+	}
+	line, err := readLine(bufio.NewReader(io.NewSectionReader(file, 0, info.Size())))
+	if err == nil {
+		err = json.Unmarshal(line, &s)
+	}
+	if err == nil && s.Version != version {
+		err = fmt.Errorf("version %d, not %d: only the sockets are used", s.Version, version)
+	}
+	if err != nil {
+		s = State{Exec: s.Exec, file: file}
+	}
+	return s, err
 }
 
 // NewFile returns a file in memory. It is close-on-exec.
@@ -121,15 +213,12 @@ func Exec(path string, args, environ []string, s State) error {
 		s.Exec.Table = s.Table.FD()
 		fds = append(fds, s.Table.FD())
 	}
-	file, err := NewFile()
-	if err != nil {
+	whole := s
+	if err := whole.Write(s.Records()); err != nil {
 		return err
 	}
-	defer file.Close() // keeps the file from being finalized before the exec
-	if err := s.Encode(file); err != nil {
-		return fmt.Errorf("memfd: %w", err)
-	}
-	fds = append(fds, int(file.Fd()))
+	defer whole.Close() // keeps the file from being finalized before the exec
+	fds = append(fds, whole.FD())
 	// A signal that arrives before the new program handles it would end the
 	// process, so signals wait. Go unblocks those that a program asks for
 	// (os/signal).
@@ -141,7 +230,7 @@ func Exec(path string, args, environ []string, s State) error {
 	for _, fd := range fds {
 		unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 	}
-	err = syscall.Exec(path, args, append(environ, fmt.Sprintf("%s=%d", Variable, file.Fd())))
+	err := syscall.Exec(path, args, append(environ, fmt.Sprintf("%s=%d", Variable, whole.FD())))
 	for _, fd := range fds {
 		unix.CloseOnExec(fd)
 	}
@@ -170,7 +259,7 @@ func Receive() (State, error) {
 	if file == nil {
 		return State{}, nil
 	}
-	defer file.Close()
+	unix.CloseOnExec(fd)
 	s, err := read(file)
 	if s.Exec != nil {
 		for _, d := range s.Exec.Sockets {
@@ -183,16 +272,10 @@ func Receive() (State, error) {
 		s.Exec = nil
 	}
 	if err != nil {
+		s.Close()
 		err = fmt.Errorf("%s: %w", Variable, err)
 	}
 	return s, err
-}
-
-func read(file *os.File) (State, error) {
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return State{}, err
-	}
-	return Decode(file)
 }
 
 // useTable opens a table, and takes the programs that are in it.
@@ -235,13 +318,17 @@ func FromStore(passed []*socket.Inherited) (s State, sockets []*socket.Inherited
 			n, _ := strconv.Atoi(number)
 			file := os.NewFile(uintptr(in.FD), in.Name)
 			// One that was not written to its end is passed over.
-			if next, e := read(file); e == nil && n > newest {
+			next, e := read(file)
+			if e == nil && n > newest {
+				s.Close()
 				next.StoreNames, next.Number, newest = s.StoreNames, n, n
 				s = next
-			} else if e != nil {
+				continue
+			}
+			next.Close()
+			if e != nil {
 				err = errors.Join(err, fmt.Errorf("%s: %w", in.Name, e))
 			}
-			file.Close()
 		case in.Name == TableName:
 			table = in
 		default:

@@ -1,8 +1,7 @@
 package handover
 
 import (
-	"bytes"
-	"encoding/json"
+	"iter"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -17,66 +16,101 @@ import (
 	"goinetd/inetd/socket"
 )
 
+// lines returns records.
+func lines(list ...string) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for _, one := range list {
+			if !yield([]byte(one)) {
+				return
+			}
+		}
+	}
+}
+
+// records returns the records of a state.
+func records(s State) (list []string) {
+	for r := range s.Records() {
+		list = append(list, string(r))
+	}
+	return list
+}
+
 func TestRoundTrip(t *testing.T) {
 	want := State{
-		Services:  []json.RawMessage{json.RawMessage(`{"Key":"a"}`), json.RawMessage(`{"Key":"b \"x\""}`)},
-		Inputs:    map[string]int{"/etc/inetd.conf": 3},
+		Number: 7, Inputs: map[string]int{"/etc/inetd.conf": 3}, Files: []string{"/etc/inetd.conf"},
 		Bans:      []Ban{{Addr: netip.MustParseAddr("192.0.2.7")}, {netip.MustParseAddr("2001:db8::1"), time.Unix(1700000000, 0).UTC()}},
 		Suspended: []Suspension{{"a", time.Unix(1700000000, 0).UTC(), "Activating service %s"}},
 	}
-	var b bytes.Buffer
-	if err := want.Encode(&b); err != nil {
+	long := `{"Key":"` + strings.Repeat("x", 100_000) + `"}`
+	if err := want.Write(lines(`{"Key":"a"}`, long, `{"Key":"c"}`)); err != nil {
 		t.Fatal(err)
 	}
-	got, err := Decode(&b)
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
+	defer want.Close()
+	got, err := read(want.File())
+	if list := records(got); err != nil || !slices.Equal(list, []string{`{"Key":"a"}`, long, `{"Key":"c"}`}) {
+		t.Errorf("%d records, %v", len(list), err)
 	}
-	for _, text := range []string{"", "nonsense", `{"Version":99}`, `{"Version":1,"Services":[`} {
-		if s, err := Decode(strings.NewReader(text)); err == nil || s.Services != nil {
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("\n got %+v\nwant %+v", got, want)
+	}
+	for range got.Records() { // which may stop early
+		break
+	}
+	var empty State
+	if records(empty) != nil || empty.FD() != -1 {
+		t.Error("a state without a file has records")
+	}
+	for _, text := range []string{"", "nonsense", "nonsense\nend\n", "{\"Version\":99}\nend\n", "{\"Version\":1}\n{\"Key\":", "{\"Version\":1}\n{}\n"} {
+		if s, err := read(file(t, text)); err == nil || s.Version != 0 {
 			t.Errorf("%q: %+v, %v", text, s, err)
 		}
 	}
 }
 
-// store returns a file as the service manager passes it.
-func store(t *testing.T, name string, write func(*os.File) error) *socket.Inherited {
+func file(t *testing.T, text string) *os.File {
 	t.Helper()
-	file, err := NewFile()
+	f, err := NewFile()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close()
-	if err := write(file); err != nil {
+	t.Cleanup(func() { f.Close() })
+	if _, err := f.WriteString(text); err != nil {
 		t.Fatal(err)
 	}
-	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	return f
+}
+
+// stored returns a copy of a file, as the service manager passes it.
+func stored(t *testing.T, name string, fd int) *socket.Inherited {
+	t.Helper()
+	two, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &socket.Inherited{FD: fd, Name: name}
+	return &socket.Inherited{FD: two, Name: name}
 }
 
 // Of several states, the newest that is whole counts: a crash can leave one
 // half written.
 func TestFromStore(t *testing.T) {
-	state := func(service string) func(*os.File) error {
-		s := State{Services: []json.RawMessage{json.RawMessage(`"` + service + `"`)}}
-		return func(f *os.File) error { return s.Encode(f) }
+	state := func(record string) int {
+		var s State
+		if err := s.Write(lines(record)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+		return s.FD()
 	}
-	half := func(f *os.File) error {
-		_, err := f.WriteString(`{"Version":1,"Services":["c`)
-		return err
-	}
+	half := int(file(t, "{\"Version\":1}\n{\"Key\":").Fd())
 	web := &socket.Inherited{FD: -1, Name: "web"}
-	s, sockets, err := FromStore([]*socket.Inherited{store(t, StateName(9), state("a")), web, store(t, StateName(10), state("b")), store(t, StateName(11), half)})
-	if err != nil || len(s.Services) != 1 || string(s.Services[0]) != `"b"` {
-		t.Errorf("%+v, %v", s, err)
+	s, sockets, err := FromStore([]*socket.Inherited{stored(t, StateName(9), state("a")), web, stored(t, StateName(10), state("b")), stored(t, StateName(11), half)})
+	if list := records(s); err != nil || !slices.Equal(list, []string{"b"}) || s.Number != 10 {
+		t.Errorf("%q, number %d, %v", list, s.Number, err)
 	}
 	if len(sockets) != 1 || sockets[0] != web || !slices.Equal(s.StoreNames, []string{"inetd-state-9", "inetd-state-10", "inetd-state-11"}) {
 		t.Errorf("sockets %+v, names %q", sockets, s.StoreNames)
 	}
-	if s, _, err := FromStore([]*socket.Inherited{store(t, StateName(1), half)}); err == nil || s.Services != nil {
+	if s, _, err := FromStore([]*socket.Inherited{stored(t, StateName(1), half)}); err == nil || records(s) != nil {
 		t.Errorf("half a state: %+v, %v", s, err)
 	}
 }
@@ -98,11 +132,11 @@ func TestTable(t *testing.T) {
 	}
 	now := Uptime().Truncate(1)
 	running := []Child{
-		{PID: cmd.Process.Pid, Service: KeyHash("a"), Client: netip.MustParseAddrPort("192.0.2.7:40112"), Start: now},
-		{PID: cmd.Process.Pid, Service: KeyHash("b"), Client: netip.MustParseAddrPort("[2001:db8::1]:9"), Start: now},
-		{PID: os.Getppid(), Service: KeyHash("c"), Start: startOf(t, os.Getppid()), Socket: 812},
+		{PID: cmd.Process.Pid, Service: 11, Client: netip.MustParseAddrPort("192.0.2.7:40112"), Start: now},
+		{PID: cmd.Process.Pid, Service: 12, Client: netip.MustParseAddrPort("[2001:db8::1]:9"), Start: now},
+		{PID: os.Getppid(), Service: 13, Start: startOf(t, os.Getppid()), Socket: 812},
 	}
-	ended := table.Add(Child{PID: cmd.Process.Pid, Service: KeyHash("ended"), Start: now})
+	ended := table.Add(Child{PID: cmd.Process.Pid, Service: 14, Start: now})
 	for _, c := range running {
 		table.Add(c)
 	}
@@ -145,8 +179,7 @@ func TestTable(t *testing.T) {
 		t.Errorf("%d bytes, before %d", len(next.data), size)
 	}
 	for _, text := range []string{"", "short", strings.Repeat("x", 4096)} {
-		in := store(t, TableName, func(f *os.File) error { _, err := f.WriteString(text); return err })
-		if _, err := OpenTable(in.FD); err == nil {
+		if _, err := OpenTable(int(file(t, text).Fd())); err == nil {
 			t.Errorf("%.10q is a table", text)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"hash/fnv"
 	"net/netip"
 	"os"
 	"strconv"
@@ -18,18 +17,10 @@ import (
 // A Child is a program that runs, and goes on running.
 type Child struct {
 	PID     int
-	Service uint64         // KeyHash of its service
+	Service uint64         // service.KeyHash of its service; 0: it is of none
 	Client  netip.AddrPort // zero: unknown, as for a Unix socket
 	Start   time.Duration  // since the host was booted (CLOCK_BOOTTIME)
 	Socket  uint64         // inode of the socket that it was handed; 0: it has a connection
-}
-
-// KeyHash returns what stands for a service in a Child: of
-// config.Service.Key.
-func KeyHash(key string) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(key))
-	return h.Sum64()
 }
 
 // A Table has the programs that run, in memory that outlives the process if

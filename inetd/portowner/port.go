@@ -13,10 +13,9 @@ import (
 func (p *Processes) OfPort(network string, at netip.AddrPort) (who Owner, ok bool) {
 	inodes := map[string]bool{}
 	for _, file := range []string{network, network + "6"} {
-		for _, line := range p.table(file) {
-			inode, ok := matchesPort(line, network, at)
-			if ok && !(file != network && at.Addr().Is4() && p.isIPv6Only(inode)) {
-				inodes[inode] = true
+		for _, bound := range p.boundTo(file, at.Port()) {
+			if bound.excludes(at.Addr()) && !(file != network && at.Addr().Is4() && p.isIPv6Only(bound.inode)) {
+				inodes[bound.inode] = true
 			}
 		}
 	}
@@ -51,27 +50,47 @@ func (p *Processes) describe(inodes map[string]bool, network string, port uint16
 		if pids[0] == 1 && len(pids) > 1 {
 			pids = pids[1:]
 		}
-		return hostRoot.describe(pids[0], network, port), true
+		return p.ownerOf(pids[0], network, port), true
 	}
 	return Owner{Desc: "a process that we may not see (another user's, or in another namespace)"}, true
 }
 
-// matchesPort reads a line of /proc/net/tcp or udp (proc(5)), and reports
-// whether that socket keeps others from binding the address.
-func matchesPort(line, network string, at netip.AddrPort) (inode string, ok bool) {
+// A boundSocket is one line of a file of /proc/net.
+type boundSocket struct {
+	addr  netip.Addr
+	inode string
+}
+
+// excludes reports whether the socket keeps others from binding an address of
+// its port.
+func (b boundSocket) excludes(addr netip.Addr) bool {
+	return b.addr == addr || b.addr.IsUnspecified() || addr.IsUnspecified()
+}
+
+// boundTo returns the sockets of a file of /proc/net that are bound to a port,
+// or listen there.
+func (p *Processes) boundTo(file string, port uint16) []boundSocket {
+	byPort, known := p.bound[file]
+	if !known {
+		byPort = map[uint16][]boundSocket{}
+		for _, line := range p.table(file) {
+			if at, inode, ok := readBound(line, strings.HasPrefix(file, "tcp")); ok {
+				byPort[at.Port()] = append(byPort[at.Port()], boundSocket{at.Addr(), inode})
+			}
+		}
+		p.bound[file] = byPort
+	}
+	return byPort[port]
+}
+
+// readBound reads a line of /proc/net/tcp or udp (proc(5)).
+func readBound(line string, listening bool) (at netip.AddrPort, inode string, ok bool) {
 	f := strings.Fields(line)
-	if len(f) < 10 || network == "tcp" && f[3] != "0A" { // listening
-		return "", false
+	if len(f) < 10 || listening && f[3] != "0A" {
+		return at, "", false
 	}
-	local, ok := hexAddr(f[1])
-	if !ok || local.Port() != at.Port() {
-		return "", false
-	}
-	a, b := local.Addr(), at.Addr()
-	if a != b && !a.IsUnspecified() && !b.IsUnspecified() {
-		return "", false
-	}
-	return f[9], true
+	at, ok = hexAddr(f[1])
+	return at, f[9], ok
 }
 
 // hexAddr reads "0100007F:0007": 32-bit words in the host's byte order.

@@ -17,11 +17,36 @@ type Processes struct {
 	bySocket map[string][]int    // pids, by inode
 	own      map[string]int      // our own descriptors, by inode
 	tables   map[string][]string // lines of /proc/net's files
+	bound    map[string]map[uint16][]boundSocket
+	owners   map[ownerKey]Owner
+}
+
+type ownerKey struct {
+	pid     int
+	network string
+	port    uint16
+}
+
+func newProcesses() *Processes {
+	return &Processes{bySocket: map[string][]int{}, own: map[string]int{}, tables: map[string][]string{},
+		bound: map[string]map[uint16][]boundSocket{}, owners: map[ownerKey]Owner{}}
+}
+
+// ownerOf returns a process as the owner of a port. What is said of one that
+// has thousands of addresses is found out once.
+func (p *Processes) ownerOf(pid int, network string, port uint16) Owner {
+	key := ownerKey{pid, network, port}
+	who, known := p.owners[key]
+	if !known {
+		who = hostRoot.describe(pid, network, port)
+		p.owners[key] = who
+	}
+	return who
 }
 
 // Scan walks through /proc.
 func Scan() *Processes {
-	p := &Processes{bySocket: map[string][]int{}, own: map[string]int{}, tables: map[string][]string{}}
+	p := newProcesses()
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
 		fds, err := os.ReadDir(dir + "/fd")

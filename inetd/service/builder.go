@@ -42,6 +42,7 @@ type Builder struct {
 	hosts     socket.Hosts
 	plain     *socket.Options // of a service without options of its own
 	unchecked bool            // services are not checked: they have been served
+	built     map[string]bool // keys of the definitions
 
 	definitions slab[Definition]
 	addresses   slab[Address]
@@ -117,7 +118,7 @@ func users(confs []*config.Service) (names []string) {
 func newBuilder(o Options, services int) *Builder {
 	b := &Builder{o: o, accounts: spawn.NewAccounts(), plain: &socket.Options{Backlog: o.Backlog, UID: -1, GID: -1},
 		attrs: map[string]*spawn.Attr{}, envs: map[string]*spawn.Env{}, lists: map[string]*admit.List{},
-		logs: map[config.LogType]*Log{}, builtins: map[builtinKey]*builtin.Handler{}}
+		logs: map[config.LogType]*Log{}, builtins: map[builtinKey]*builtin.Handler{}, built: map[string]bool{}}
 	b.definitions.chunk, b.addresses.chunk = min(services, maxChunk), min(services, maxChunk)
 	return b
 }
@@ -132,8 +133,8 @@ func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 	if config.Errors(problems) {
 		return nil, problems
 	}
-	d := &b.definitions.take(1)[0]
-	*d = Definition{Pos: conf.Pos, Key: conf.Key(), Name: strings.Clone(conf.ID), // cloned, lest the whole file's text be kept
+	d, key := &b.definitions.take(1)[0], conf.Key()
+	*d = Definition{Pos: conf.Pos, Key: key, Hash: KeyHash(key), Name: strings.Clone(conf.ID), // cloned, lest the whole file's text be kept
 		Type: conf.SocketType, Wait: conf.Wait, Mux: strings.Clone(conf.Mux), MuxPlus: conf.MuxPlus,
 		Limits: admit.Limits{Instances: conf.Instances, Queue: conf.Queue, PerSource: conf.PerSource, PerMinute: conf.PerMinute,
 			PerSourcePerMinute: conf.PerSourcePerMinute, CPS: conf.CPS, CPSPerSource: conf.CPSPerSource},
@@ -149,6 +150,7 @@ func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 	if err != nil {
 		return nil, append(problems, conf.Problem(config.Error, hint, "%v", err))
 	}
+	b.built[d.Key] = true
 	return d, problems
 }
 

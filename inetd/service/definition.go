@@ -17,6 +17,7 @@ import (
 type Definition struct {
 	Pos  config.Pos // where it is written
 	Key  string     // config.Service.Key
+	Hash uint64     // KeyHash of it
 	Name string     // what the logs call it
 
 	Type      config.SocketType

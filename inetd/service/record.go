@@ -1,7 +1,9 @@
 package service
 
 import (
+	"bytes"
 	"encoding/json"
+	"hash/fnv"
 	"net/netip"
 
 	"goinetd/config"
@@ -16,14 +18,24 @@ import (
 type Record struct {
 	Key      string
 	Service  *config.Service
-	Accounts map[string]*spawn.Account `json:",omitempty"` // by spawn.AccountKey
-	Groups   map[string]uint32         `json:",omitempty"`
-	Hosts    map[string][]netip.Addr   `json:",omitempty"`
+	Accounts map[string]*spawn.Account `json:",omitzero"` // by spawn.AccountKey
+	Groups   map[string]uint32         `json:",omitzero"`
+	Hosts    map[string][]netip.Addr   `json:",omitzero"`
 }
 
+// KeyHash returns a number that stands for a service in handover.Child.
+func KeyHash(key string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(key))
+	return h.Sum64()
+}
+
+// Built reports whether the Builder has built the definition of a key.
+func (b *Builder) Built(key string) bool { return b.built[key] }
+
 // Record returns the encoded Record of a service that the Builder has built a
-// definition of.
-func (b *Builder) Record(conf *config.Service) (json.RawMessage, error) {
+// definition of. It has no newline.
+func (b *Builder) Record(conf *config.Service) ([]byte, error) {
 	r := Record{Key: conf.Key(), Service: conf, Accounts: map[string]*spawn.Account{}}
 	account := func(user, group string) {
 		if a, err := b.accounts.Lookup(user, group); err == nil {
@@ -59,33 +71,36 @@ func set[T any](m *map[string]T, key string, value T) {
 // Accounts returns what the Builder looks up users and groups in.
 func (b *Builder) Accounts() *spawn.Accounts { return b.accounts }
 
-// ReadRecords decodes records. It returns how many it could not decode.
-func ReadRecords(list []json.RawMessage) (records []*Record, bad int) {
-	for _, text := range list {
-		r := new(Record)
-		if json.Unmarshal(text, r) != nil || r.Service == nil {
-			bad++
-			continue
-		}
-		records = append(records, r)
-	}
-	return records, bad
+// RecordKey returns the key of the service of an encoded Record.
+func RecordKey(text []byte) string {
+	var r struct{ Key string }
+	json.Unmarshal(text, &r)
+	return r.Key
 }
 
-// NewBuilderOf returns a Builder for the services of records. It takes their
-// users and names from there, and does not check whether the services could
-// be started now.
-func NewBuilderOf(o Options, records []*Record) *Builder {
-	confs := make([]*config.Service, len(records))
-	accounts, hosts := spawn.NewAccounts(), socket.Hosts{}
-	for i, r := range records {
-		confs[i] = r.Service
-		accounts.Preset(r.Accounts, r.Groups)
-		for name, addresses := range r.Hosts {
-			hosts.Preset(name, addresses)
-		}
-	}
-	b := newBuilder(o, len(confs))
-	b.accounts, b.hosts, b.unchecked = accounts, hosts, true
+// NewRestorer returns a Builder for services of records: their users and names
+// are taken from there, and it is not checked whether they could be started
+// now.
+func NewRestorer(o Options) *Builder {
+	b := newBuilder(o, maxChunk)
+	b.hosts, b.unchecked = socket.Hosts{}, true
 	return b
+}
+
+// Restore returns the definition of an encoded Record; nil: it is of no use.
+func (b *Builder) Restore(text []byte) *Definition {
+	var r Record
+	in := json.NewDecoder(bytes.NewReader(text))
+	in.DisallowUnknownFields() // without a setting that is not known the service would mean something else
+	if in.Decode(&r) != nil || r.Service == nil {
+		return nil
+	}
+	b.accounts.Preset(r.Accounts, r.Groups)
+	for name, addresses := range r.Hosts {
+		b.hosts.Preset(name, addresses)
+	}
+	if d, _ := b.Build(r.Service); d != nil && d.Key == r.Key {
+		return d
+	}
+	return nil
 }
