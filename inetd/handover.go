@@ -106,7 +106,7 @@ func (s *Server) bansLocked() (list []handover.Ban) {
 func (s *Server) suspensionsLocked() (list []handover.Suspension) {
 	for key, svc := range s.services.byKey {
 		if svc.suspended != nil {
-			list = append(list, handover.Suspension{Service: key, Until: svc.suspendedUntil, Resumed: svc.onResume})
+			list = append(list, handover.Suspension{Service: key, Until: svc.suspended.until, Resumed: svc.suspended.onResume})
 		}
 	}
 	return list

@@ -25,19 +25,19 @@ type listener struct {
 	fd          int             // -1: not open
 	inode       uint64          // of the socket
 	file        socket.Identity // of a Unix socket that we opened
-	storeName   string          // of the service manager's copy; empty: it has none
+	stored      bool            // the service manager has a copy
 	polled      bool            // fd is in the epoll set
 	nonblocking bool            // O_NONBLOCK is set, as accept wants it
 
-	users    int    // of fd without the lock: workers in accept4 or a fork
+	users    int32  // of fd without the lock: workers in accept4 or a fork
 	handOff  uint64 // which hand-off it is in stateHandedOff for
 	orphaned bool   // handed off, and no service wants it any more
 	reported bool   // why it is not open, or cannot accept, has been logged
-	failures int    // starts of a wait service that failed in a row
+	failures int32  // starts of a wait service that failed in a row
 }
 
 // A state is what a listener does. Only setStateLocked changes it.
-type state int
+type state uint8
 
 const (
 	stateOpening   state = iota // not open: the port is in use, or the address is not up
@@ -85,7 +85,7 @@ func (s *Server) setStateLocked(l *listener, to state) {
 	case to == stateSuspended && l.keepsPort():
 		socket.StopListening(l.fd, l.Type)
 	case to == stateClosed || to == stateSuspended && l.inherited == nil:
-		if !s.stopped || l.storeName == "" {
+		if !s.stopped || !l.stored {
 			l.file.Remove(l.Path)
 		}
 		s.closeUnusedLocked(l)

@@ -127,7 +127,7 @@ func TestReclaim(t *testing.T) {
 		{"as usual", func(*listener) {}, stateListening},
 		{"another program has it since", func(l *listener) { l.handOff = 8 }, stateHandedOff},
 		{"no service wants it any more", func(l *listener) { l.orphaned = true }, stateClosed},
-		{"the service is suspended", func(l *listener) { l.svc.suspended = time.NewTimer(time.Hour) }, stateSuspended},
+		{"the service is suspended", func(l *listener) { l.svc.suspended = new(suspension) }, stateSuspended},
 		{"it was closed meanwhile", func(l *listener) { s.setStateLocked(l, stateClosed) }, stateClosed},
 	} {
 		l := openListener(t, s, stateHandedOff, nil)

@@ -141,7 +141,7 @@ func (s *Server) retryStarts(sc *scratch) {
 	}
 }
 
-func (s *Server) holdsOf(svc *activeService) int {
+func (s *Server) holdsOf(svc *activeService) int32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return svc.holds

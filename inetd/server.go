@@ -339,13 +339,11 @@ type activeService struct {
 	def       *service.Definition
 	gate      admit.Gate
 	listeners []*listener
-	saturated bool        // as many instances run as may: its listeners are in stateFull
-	busy      bool        // saturated only until a reservation is entered or cancelled
-	holds     int         // starts that hang or are tried again: its listeners are in statePaused
-	suspended *time.Timer // resumes it; nil: it is not suspended
-	onResume  string      // the log line for that, with %s for the name
+	suspended *suspension // nil: it is not
 
-	suspendedUntil time.Time
+	saturated bool  // as many instances run as may: its listeners are in stateFull
+	busy      bool  // saturated only until a reservation is entered or cancelled
+	holds     int32 // starts that hang or are tried again: its listeners are in statePaused
 
 	slowStarts atomic.Int32 // so many starts are forked, because one hung
 }

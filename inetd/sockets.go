@@ -74,7 +74,11 @@ func (t *socketTable) all() []*listener {
 func (t *socketTable) open() (list []*socket.Inherited) {
 	for _, l := range t.byKey {
 		if l.fd >= 0 && l.inherited == nil {
-			list = append(list, socket.Retain(l.fd, l.storeName))
+			name := ""
+			if l.stored {
+				name = socket.StoreName(l.inode)
+			}
+			list = append(list, socket.Retain(l.fd, name))
 		}
 	}
 	for _, in := range t.inherited {

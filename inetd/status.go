@@ -297,21 +297,19 @@ func (s *Server) storeLocked(l *listener) {
 	if s.o.Notifier == nil {
 		return
 	}
-	if name := socket.StoreName(l.fd); s.o.Notifier.Store(l.fd, name) {
-		l.storeName = name
-	}
+	l.stored = s.o.Notifier.Store(l.fd, socket.StoreName(l.inode))
 }
 
 // unstoreLocked has the service manager close its copy. Until it does, a
 // listening socket would go on accepting connections.
 func (s *Server) unstoreLocked(l *listener) {
-	if l.storeName != "" && !s.stopped {
-		s.o.Notifier.Unstore(l.storeName)
+	if l.stored && !s.stopped {
+		s.o.Notifier.Unstore(socket.StoreName(l.inode))
 		if socket.Accepts(l.Type) {
 			unix.Shutdown(l.fd, unix.SHUT_RDWR)
 		}
 	}
-	l.storeName = ""
+	l.stored = false
 }
 
 // Files returns the files in which the services that are served are written.

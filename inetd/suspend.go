@@ -13,6 +13,13 @@ import (
 // waiting, while the port stays ours; on the service manager's sockets, which
 // are not ours to close, they wait.
 
+// A suspension is how a service comes back.
+type suspension struct {
+	timer    *time.Timer // resumes it
+	until    time.Time
+	onResume string // the log line for that, with %s for the name
+}
+
 // suspendLoopingLocked suspends a service that loops.
 func (s *Server) suspendLoopingLocked(svc *activeService) {
 	if svc.suspended != nil {
@@ -36,13 +43,12 @@ func (s *Server) suspendOverCPSLocked(svc *activeService) {
 }
 
 func (s *Server) suspendLocked(svc *activeService, d time.Duration, onResume string) {
-	svc.onResume, svc.suspendedUntil = onResume, time.Now().Add(d)
 	for _, l := range svc.listeners {
 		if l.svc == svc && l.state != stateHandedOff { // reclaimLocked suspends that; another service may have taken l
 			s.setStateLocked(l, stateSuspended)
 		}
 	}
-	svc.suspended = time.AfterFunc(d, func() { s.resume(svc) })
+	svc.suspended = &suspension{time.AfterFunc(d, func() { s.resume(svc) }), time.Now().Add(d), onResume}
 }
 
 // resume resumes a service, and logs it once it can be reached.
@@ -64,7 +70,8 @@ func (s *Server) resumeLocked(svc *activeService) (line string) {
 	if svc.suspended == nil {
 		return ""
 	}
-	svc.suspended.Stop()
+	onResume := svc.suspended.onResume
+	svc.suspended.timer.Stop()
 	svc.suspended = nil
 	svc.gate.ResetRates()
 	if s.services.byKey[svc.def.Key] != svc { // removed meanwhile
@@ -75,5 +82,5 @@ func (s *Server) resumeLocked(svc *activeService) (line string) {
 			s.setStateLocked(l, stateListening)
 		}
 	}
-	return fmt.Sprintf(svc.onResume, svc.def.Name)
+	return fmt.Sprintf(onResume, svc.def.Name)
 }

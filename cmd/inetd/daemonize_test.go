@@ -198,15 +198,19 @@ func (d *daemonProcess) hasState(state string) {
 
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
+	wrong := write(t, folder(t)+"/x", "127.0.0.1:7 stream tcp nowait nosuchuser /bin/cat cat\n", 0o644)
 	for _, c := range []struct {
 		args   []string
 		status int
 		want   string
 	}{
 		{[]string{"-V"}, 0, "inetd (goinetd) devel\n"},
-		{[]string{"-x"}, 2, "inetd: unknown option -x\nusage: inetd"},
-		{[]string{"-R"}, 2, "inetd: option -R needs a value\n"},
-		{[]string{"-q", "many"}, 2, `inetd: option -q: "many" is not a number from 0 to 1073741824`},
+		{[]string{"-x"}, 64, "inetd: unknown option -x\nusage: inetd"},
+		{[]string{"-R"}, 64, "inetd: option -R needs a value\n"},
+		{[]string{"-q", "many"}, 64, `inetd: option -q: "many" is not a number from 0 to 1073741824`},
+		{[]string{"-t", "../../examples/demo.conf"}, 0, "configuration read: "},
+		{[]string{"-t", "/nonexistent/inetd.conf"}, 1, "no such file or directory"},
+		{[]string{"-t", wrong}, 1, `x:1: unknown user "nosuchuser" (service 7 skipped; `},
 		{[]string{"-i", "/nonexistent/inetd.conf"}, 1, "stat /nonexistent/inetd.conf: no such file or directory"},
 	} {
 		cmd := exec.Command(built.inetd, c.args...)

@@ -16,14 +16,9 @@ const (
 )
 
 // StoreName is the name of a service manager's copy of a socket that we opened
-// (FDNAME= of sd_pid_notify_with_fds(3)). It stays the same as long as the
-// socket exists.
-func StoreName(fd int) string {
-	if inode := Inode(fd); inode != 0 {
-		return fmt.Sprint(storePrefix, inode)
-	}
-	return ""
-}
+// (FDNAME= of sd_pid_notify_with_fds(3)), by its inode. It stays the same as
+// long as the socket exists.
+func StoreName(inode uint64) string { return fmt.Sprint(storePrefix, inode) }
 
 // Retain describes a socket for the process after us. name is that of the
 // service manager's copy; empty: it has none.

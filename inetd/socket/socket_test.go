@@ -229,12 +229,12 @@ func TestInherited(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	name := StoreName(int(f.Fd()))
+	name := StoreName(Inode(int(f.Fd())))
 	stored := FromExec(int(f.Fd()), name)
 	if !stored.InStore() || !stored.Retained() || stored.Address.Addr.String() != l.Addr().String() || stored.Address.Type != config.Stream {
 		t.Errorf("%+v", stored)
 	}
-	if again := StoreName(int(f.Fd())); again != name || StoreName(-1) != "" {
+	if again := StoreName(Inode(int(f.Fd()))); again != name || Inode(-1) != 0 {
 		t.Errorf("the name changed from %s to %s", name, again)
 	}
 	if r := Retain(7, ""); r.InStore() || !r.Retained() {
