@@ -11,10 +11,10 @@ import (
 
 // A Source is one word of only_from or no_access: addresses, or a name.
 type Source struct {
-	Text     string         `json:",omitzero"`
-	Pos      Pos            `json:",omitzero"`
-	Prefixes []netip.Prefix `json:",omitzero"` // none for a name
-	Name     string         `json:",omitzero"` // of a host, or of a domain, with a dot before it
+	Text     string
+	Pos      Pos
+	Prefixes []netip.Prefix // none for a name
+	Name     string         // of a host, or of a domain, with a dot before it
 }
 
 // readSource reads a word in the forms of xinetd.conf(5): an address, whose

@@ -19,7 +19,7 @@ type Builtin struct {
 
 // BuiltinSettings are the settings of services that inetd serves itself.
 type BuiltinSettings struct {
-	QuoteFile string `json:",omitzero"` // qotd: path of the file of quotes; empty: /etc/qotd
+	QuoteFile string // qotd: path of the file of quotes; empty: /etc/qotd
 }
 
 var builtinAttributes = table{

@@ -46,16 +46,16 @@ const (
 
 // A Listen is one address where a service is reached.
 type Listen struct {
-	Network string `json:",omitzero"` // "tcp", "udp", "unix", "systemd", or a name of /etc/protocols for a raw socket
-	Family  Family `json:",omitzero"` // not for unix and systemd
-	Host    string `json:",omitzero"` // address or name; empty: every address; systemd: the socket's FileDescriptorName=
-	Port    int    `json:",omitzero"` // tcp and udp
-	Proto   int    `json:",omitzero"` // IP protocol number, where Network is none of the others
+	Network string // "tcp", "udp", "unix", "systemd", or a name of /etc/protocols for a raw socket
+	Family  Family // not for unix and systemd
+	Host    string // address or name; empty: every address; systemd: the socket's FileDescriptorName=
+	Port    int    // tcp and udp
+	Proto   int    // IP protocol number, where Network is none of the others
 
-	Path  string      `json:",omitzero"` // unix: the socket's file
-	Owner string      `json:",omitzero"` // unix: its owner; empty: the daemon's user
-	Group string      `json:",omitzero"` // unix: its group; empty: the daemon's group
-	Mode  fs.FileMode `json:",omitzero"` // unix: its permissions
+	Path  string      // unix: the socket's file
+	Owner string      // unix: its owner; empty: the daemon's user
+	Group string      // unix: its group; empty: the daemon's group
+	Mode  fs.FileMode // unix: its permissions
 }
 
 // String returns the listener as the logs name it: "tcp:7", "tcp6:[::1]:7",
@@ -104,9 +104,9 @@ const (
 
 // A Pos is a position in a configuration file.
 type Pos struct {
-	File   string `json:",omitzero"`
-	Line   int    `json:",omitzero"` // from 1
-	Column int    `json:",omitzero"` // from 1; 0: not known
+	File   string
+	Line   int // from 1
+	Column int // from 1; 0: not known
 }
 
 // String returns it as the logs have it, with the directory that the file is in:
@@ -133,18 +133,18 @@ const None = -1
 // A Rate is xinetd's cps: more than Max starts a second, and there are none
 // for the length of Pause. The zero value is no limit.
 type Rate struct {
-	Max   int           `json:",omitzero"`
-	Pause time.Duration `json:",omitzero"`
+	Max   int
+	Pause time.Duration
 }
 
 // A LogType is where START, EXIT and FAIL lines of a service go. The zero
 // value is the daemon's own log.
 type LogType struct {
-	Facility string `json:",omitzero"` // syslog(3), in lower case
-	Level    string `json:",omitzero"`
-	Path     string `json:",omitzero"` // of a file; the two above are empty then
-	Soft     int64  `json:",omitzero"` // bytes; a warning is logged when the file gets larger; 0: none
-	Hard     int64  `json:",omitzero"` // bytes; nothing more is written then; 0: none
+	Facility string // syslog(3), in lower case
+	Level    string
+	Path     string // of a file; the two above are empty then
+	Soft     int64  // bytes; a warning is logged when the file gets larger; 0: none
+	Hard     int64  // bytes; nothing more is written then; 0: none
 }
 
 // Forever is a DenyTime or an IdleTimeout without end.
@@ -152,73 +152,73 @@ const Forever time.Duration = -1
 
 // A Service is one service as it was configured.
 type Service struct {
-	Pos     Pos     `json:",omitzero"` // where it was written
-	Dialect Dialect `json:",omitzero"`
+	Pos     Pos // where it was written
+	Dialect Dialect
 
-	Name       string     `json:",omitzero"` // as written
-	ID         string     `json:",omitzero"` // what the logs call it
-	SocketType SocketType `json:",omitzero"`
-	Listen     []Listen   `json:",omitzero"` // none for a service behind tcpmux
-	Wait       bool       `json:",omitzero"` // the program gets the listening socket itself
+	Name       string // as written
+	ID         string // what the logs call it
+	SocketType SocketType
+	Listen     []Listen // none for a service behind tcpmux
+	Wait       bool     // the program gets the listening socket itself
 
-	User   string `json:",omitzero"` // name or number; empty where inetd itself serves
-	Group  string `json:",omitzero"` // name or number; empty: the user's own
-	Groups bool   `json:",omitzero"` // the program gets the user's supplementary groups
+	User   string // name or number; empty where inetd itself serves
+	Group  string // name or number; empty: the user's own
+	Groups bool   // the program gets the user's supplementary groups
 
-	Server   string   `json:",omitzero"` // path of the program; empty for a builtin
-	Args     []string `json:",omitzero"` // argv, beginning with argv[0]
-	Internal string   `json:",omitzero"` // name of the builtin; empty for a program
-	Redirect string   `json:",omitzero"` // "host:port" to forward connections to; empty: none
+	Server   string   // path of the program; empty for a builtin
+	Args     []string // argv, beginning with argv[0]
+	Internal string   // name of the builtin; empty for a program
+	Redirect string   // "host:port" to forward connections to; empty: none
 	BuiltinSettings
 
-	Mux     string `json:",omitzero"` // name behind tcpmux; empty for a service with a socket
-	MuxPlus bool   `json:",omitzero"` // inetd answers "+Go" before the program starts
+	Mux     string // name behind tcpmux; empty for a service with a socket
+	MuxPlus bool   // inetd answers "+Go" before the program starts
 
 	// Who may come, and when.
-	OnlyFrom    []Source      `json:",omitzero"` // nil: everybody; empty: nobody
-	NoAccess    []Source      `json:",omitzero"`
-	AccessTimes []Span        `json:",omitzero"` // none: always
-	Libwrap     string        `json:",omitzero"` // daemon name for hosts_access(5); empty: not consulted
-	IDOnly      bool          `json:",omitzero"` // only clients whose ident server answers
-	Sensor      bool          `json:",omitzero"` // nobody is served, and who comes is banned from every service
-	DenyTime    time.Duration `json:",omitzero"` // of that ban: 0: none, Forever
+	OnlyFrom    []Source // nil: everybody; empty: nobody
+	NoAccess    []Source
+	AccessTimes []Span        // none: always
+	Libwrap     string        // daemon name for hosts_access(5); empty: not consulted
+	IDOnly      bool          // only clients whose ident server answers
+	Sensor      bool          // nobody is served, and who comes is banned from every service
+	DenyTime    time.Duration // of that ban: 0: none, Forever
 
 	// Limits; 0 is no limit.
-	Instances          int           `json:",omitzero"` // at once
-	PerSource          int           `json:",omitzero"` // at once for one client address
-	PerMinute          int           `json:",omitzero"` // starts in a minute before the service is taken for looping
-	PerSourcePerMinute int           `json:",omitzero"` // starts in a minute for one client address
-	CPS                Rate          `json:",omitzero"`
-	CPSPerSource       Rate          `json:",omitzero"`
-	MaxLoad            float64       `json:",omitzero"` // average over one minute
-	Queue              bool          `json:",omitzero"` // clients over Instances wait in the accept queue; else they are refused
-	NoRetry            bool          `json:",omitzero"` // a fork that fails for want of something is not tried again
-	StartTimeout       time.Duration `json:",omitzero"` // from the fork to the exec; 0: ten seconds
-	IdleTimeout        time.Duration `json:",omitzero"` // 0: none, but ten minutes for builtins; Forever
-	SessionTimeout     time.Duration `json:",omitzero"`
+	Instances          int // at once
+	PerSource          int // at once for one client address
+	PerMinute          int // starts in a minute before the service is taken for looping
+	PerSourcePerMinute int // starts in a minute for one client address
+	CPS                Rate
+	CPSPerSource       Rate
+	MaxLoad            float64       // average over one minute
+	Queue              bool          // clients over Instances wait in the accept queue; else they are refused
+	NoRetry            bool          // a fork that fails for want of something is not tried again
+	StartTimeout       time.Duration // from the fork to the exec; 0: ten seconds
+	IdleTimeout        time.Duration // 0: none, but ten minutes for builtins; Forever
+	SessionTimeout     time.Duration
 
-	Banner        string `json:",omitzero"` // file that every client gets
-	BannerSuccess string `json:",omitzero"` // file for those who may come in
-	BannerFail    string `json:",omitzero"` // file for those who are refused
+	Banner        string // file that every client gets
+	BannerSuccess string // file for those who may come in
+	BannerFail    string // file for those who are refused
 
 	// The program's world.
-	Env        []string          `json:",omitzero"` // "NAME=value", added to what it gets anyway
-	PassEnv    []string          `json:",omitzero"` // the daemon's variables it gets; nil: all but those of who started the daemon; "*": all
-	Umask      int               `json:",omitzero"` // -1: the daemon's
-	Nice       int               `json:",omitzero"`
-	Rlimits    map[string]uint64 `json:",omitzero"` // "as", "cpu" (seconds), "files", ...; Infinity
-	Chdir      string            `json:",omitzero"`
-	Chroot     string            `json:",omitzero"`
-	NoNewPrivs bool              `json:",omitzero"`
+	Env        []string // "NAME=value", added to what it gets anyway
+	PassEnv    []string // the daemon's variables it gets; nil: all but those of who started the daemon; "*": all
+	Umask      int      // -1: the daemon's
+	Nice       int
+	Rlimits    map[string]uint64 // "as", "cpu" (seconds), "files", ...; Infinity
+	Chdir      string
+	Chroot     string
+	NoNewPrivs bool
 
-	SendBuffer    int  `json:",omitzero"` // SO_SNDBUF of the listening socket in bytes; 0: the kernel's
-	ReceiveBuffer int  `json:",omitzero"` // SO_RCVBUF likewise
-	NoDelay       bool `json:",omitzero"`
-	KeepAlive     bool `json:",omitzero"`
+	SendBuffer    int // SO_SNDBUF of the listening socket in bytes; 0: the kernel's
+	ReceiveBuffer int // SO_RCVBUF likewise
+	NoDelay       bool
+	KeepAlive     bool
 
-	LogType      LogType `json:",omitzero"`
-	LogOnSuccess LogSet  `json:",omitzero"` // parts of START and EXIT lines; 0: no lines
-	LogOnFailure LogSet  `json:",omitzero"` // parts of FAIL lines; 0: no lines
+	LogType      LogType
+	LogOnSuccess LogSet // parts of START and EXIT lines; 0: no lines
+	LogOnFailure LogSet // parts of FAIL lines; 0: no lines
 
 	fields   map[string]string   // setting name to what the dialect calls it
 	written  map[string]Pos      // setting name to where it is

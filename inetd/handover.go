@@ -45,7 +45,7 @@ func (s *Server) saveState(b *service.Builder, confs []*config.Service) {
 				continue
 			}
 			delete(served, key)
-			if r, err := b.Record(conf); err == nil && !yield(r) {
+			if !yield(b.Record(conf)) {
 				return
 			}
 		}

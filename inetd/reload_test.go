@@ -366,9 +366,9 @@ func TestHandOverMistakes(t *testing.T) {
 	first.suspendOverCPSLocked(first.services.byKey[first.keyOf("closed")])
 	first.mu.Unlock()
 	state := over(t, first.HandOver(), func(r []byte) []byte { // as if a user that is gone had been its
-		if bytes.Contains(r, []byte(`"ID":"wrong"`)) {
+		if bytes.Contains(r, []byte(`ID:"wrong"`)) {
 			r = bytes.ReplaceAll(r, []byte(`"nobody:"`), []byte(`"gone:"`))
-			r = bytes.Replace(r, []byte(`"Service":{`), []byte(`"Service":{"User":"gone",`), 1)
+			r = bytes.Replace(r, []byte(`Service:{`), []byte(`Service:{User:"gone" `), 1)
 		}
 		return r
 	})

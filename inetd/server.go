@@ -233,9 +233,8 @@ func (s *Server) Start(services []*config.Service, problems []config.Problem) (r
 	return append(reported, s.closeUnused()...), nil
 }
 
-// spareThreads are for the reaper, the logs, signals, the service manager and
-// reloads.
-const spareThreads = 6
+// spareThreads are for the reaper, the log, signals and reloads.
+const spareThreads = 4
 
 // maxReplaced is for how many workers whose starts hang there is a thread that
 // cannot be refused. More than these hang only on hosts with more cores.

@@ -15,8 +15,6 @@ package handover
 import (
 	"bufio"
 	"bytes"
-	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,25 +29,26 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"goinetd/inetd/encode"
 	"goinetd/inetd/socket"
 )
 
-// A State is what is handed over. Its exported fields are the first line of its
-// file; the records of the services are the lines behind that, and the last
+// A State is what is handed over. Its fields are the first line of its file, as
+// package encode writes them, and Exec the first of them; the records of the services are the lines behind that, and the last
 // line is "end". There may be thousands of records, so they stay in the file.
 type State struct {
+	Exec      *Descriptors // of an upgrade
 	Version   int
-	Number    int            `json:",omitzero"` // in the service manager's store
-	Inputs    map[string]int `json:",omitzero"` // config.Served
-	Files     []string       `json:",omitzero"` // that the services are written in
-	Bans      []Ban          `json:",omitzero"`
-	Suspended []Suspension   `json:",omitzero"`
-	Exec      *Descriptors   `json:",omitzero"` // of an upgrade
+	Number    int            // in the service manager's store
+	Inputs    map[string]int // config.Served
+	Files     []string       // that the services are written in
+	Bans      []Ban
+	Suspended []Suspension
 
-	Sockets    []*socket.Inherited `json:"-"`
-	Children   []Child             `json:"-"`
-	Table      *Table              `json:"-"` // nil: none
-	StoreNames []string            `json:"-"` // of what the service manager has beside the sockets
+	Sockets    []*socket.Inherited `encode:"-"`
+	Children   []Child             `encode:"-"`
+	Table      *Table              `encode:"-"` // nil: none
+	StoreNames []string            `encode:"-"` // of what the service manager has beside the sockets
 
 	file *os.File // nil: there are no records
 }
@@ -99,13 +98,13 @@ func (s *State) Write(records iter.Seq[[]byte]) error {
 	}
 	s.Version = version
 	w := bufio.NewWriterSize(file, 32<<10)
-	err = json.NewEncoder(w).Encode(s)
+	w.Write(append(encode.Append(nil, s), '\n'))
 	for line := range records {
 		w.Write(line)
 		w.WriteByte('\n')
 	}
 	w.WriteString(endLine)
-	if err = cmp.Or(err, w.Flush()); err != nil {
+	if err := w.Flush(); err != nil {
 		file.Close()
 		return fmt.Errorf("memfd: %w", err)
 	}
@@ -179,13 +178,13 @@ func read(file *os.File) (State, error) {
 	}
 	line, err := readLine(bufio.NewReader(io.NewSectionReader(file, 0, info.Size())))
 	if err == nil {
-		err = json.Unmarshal(line, &s)
+		err = encode.Decode(line, &s)
 	}
 	if err == nil && s.Version != version {
 		err = fmt.Errorf("version %d, not %d: only the sockets are used", s.Version, version)
 	}
 	if err != nil {
-		s = State{Exec: s.Exec, file: file}
+		s = State{Exec: s.Exec, file: file} // the sockets at least
 	}
 	return s, err
 }

@@ -60,7 +60,7 @@ func TestRoundTrip(t *testing.T) {
 	if records(empty) != nil || empty.FD() != -1 {
 		t.Error("a state without a file has records")
 	}
-	for _, text := range []string{"", "nonsense", "nonsense\nend\n", "{\"Version\":99}\nend\n", "{\"Version\":1}\n{\"Key\":", "{\"Version\":1}\n{}\n"} {
+	for _, text := range []string{"", "nonsense", "nonsense\nend\n", "{Version:99 }\nend\n", "{Version:1 }\n{Key:", "{Version:1 }\n{}\n", "{Version:1 Bogus:2 }\nend\n"} {
 		if s, err := read(file(t, text)); err == nil || s.Version != 0 {
 			t.Errorf("%q: %+v, %v", text, s, err)
 		}
@@ -101,7 +101,7 @@ func TestFromStore(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s.FD()
 	}
-	half := int(file(t, "{\"Version\":1}\n{\"Key\":").Fd())
+	half := int(file(t, "{Version:1 }\n{Key:").Fd())
 	web := &socket.Inherited{FD: -1, Name: "web"}
 	s, sockets, err := FromStore([]*socket.Inherited{stored(t, StateName(9), state("a")), web, stored(t, StateName(10), state("b")), stored(t, StateName(11), half)})
 	if list := records(s); err != nil || !slices.Equal(list, []string{"b"}) || s.Number != 10 {

@@ -1,12 +1,13 @@
 package service
 
 import (
-	"bytes"
-	"encoding/json"
 	"hash/fnv"
 	"net/netip"
+	"strconv"
+	"strings"
 
 	"goinetd/config"
+	"goinetd/inetd/encode"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
 )
@@ -18,9 +19,9 @@ import (
 type Record struct {
 	Key      string
 	Service  *config.Service
-	Accounts map[string]*spawn.Account `json:",omitzero"` // by spawn.AccountKey
-	Groups   map[string]uint32         `json:",omitzero"`
-	Hosts    map[string][]netip.Addr   `json:",omitzero"`
+	Accounts map[string]*spawn.Account // by spawn.AccountKey
+	Groups   map[string]uint32
+	Hosts    map[string][]netip.Addr
 }
 
 // KeyHash returns a number that stands for a service in handover.Child.
@@ -35,7 +36,7 @@ func (b *Builder) Built(key string) bool { return b.built[key] }
 
 // Record returns the encoded Record of a service that the Builder has built a
 // definition of. It has no newline.
-func (b *Builder) Record(conf *config.Service) ([]byte, error) {
+func (b *Builder) Record(conf *config.Service) []byte {
 	r := Record{Key: conf.Key(), Service: conf, Accounts: map[string]*spawn.Account{}}
 	account := func(user, group string) {
 		if a, err := b.accounts.Lookup(user, group); err == nil {
@@ -58,7 +59,7 @@ func (b *Builder) Record(conf *config.Service) ([]byte, error) {
 			set(&r.Hosts, l.Host, addresses)
 		}
 	}
-	return json.Marshal(r)
+	return encode.Append(nil, r)
 }
 
 func set[T any](m *map[string]T, key string, value T) {
@@ -73,9 +74,9 @@ func (b *Builder) Accounts() *spawn.Accounts { return b.accounts }
 
 // RecordKey returns the key of the service of an encoded Record.
 func RecordKey(text []byte) string {
-	var r struct{ Key string }
-	json.Unmarshal(text, &r)
-	return r.Key
+	key, _ := strconv.QuotedPrefix(strings.TrimPrefix(string(text), "{Key:"))
+	key, _ = strconv.Unquote(key)
+	return key
 }
 
 // NewRestorer returns a Builder for services of records: their users and names
@@ -90,9 +91,7 @@ func NewRestorer(o Options) *Builder {
 // Restore returns the definition of an encoded Record; nil: it is of no use.
 func (b *Builder) Restore(text []byte) *Definition {
 	var r Record
-	in := json.NewDecoder(bytes.NewReader(text))
-	in.DisallowUnknownFields() // without a setting that is not known the service would mean something else
-	if in.Decode(&r) != nil || r.Service == nil {
+	if encode.Decode(text, &r) != nil || r.Service == nil {
 		return nil
 	}
 	b.accounts.Preset(r.Accounts, r.Groups)
