@@ -2,7 +2,6 @@ package inetd
 
 import (
 	"errors"
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -83,8 +82,8 @@ type startWatch struct {
 	ended    sync.WaitGroup
 
 	mu      sync.Mutex
-	workers map[*worker]struct{}
-	pending map[*pendingStart]struct{}
+	workers []*worker       // replaced, not changed
+	pending []*pendingStart // likewise
 }
 
 // States of a startWatch.
@@ -95,7 +94,7 @@ const (
 )
 
 func newStartWatch(s *Server) *startWatch {
-	return &startWatch{s: s, wake: make(chan struct{}, 1), workers: map[*worker]struct{}{}, pending: map[*pendingStart]struct{}{}}
+	return &startWatch{s: s, wake: make(chan struct{}, 1)}
 }
 
 // startWorker starts a worker. It takes over the events of one that cannot go
@@ -103,7 +102,7 @@ func newStartWatch(s *Server) *startWatch {
 func (w *startWatch) startWorker(stuck *worker) {
 	next := &worker{server: w.s}
 	w.mu.Lock()
-	w.workers[next] = struct{}{}
+	w.workers = with(w.workers, next)
 	w.mu.Unlock()
 	w.ended.Go(func() {
 		if stuck != nil {
@@ -111,9 +110,17 @@ func (w *startWatch) startWorker(stuck *worker) {
 		}
 		next.run()
 		w.mu.Lock()
-		delete(w.workers, next)
+		w.workers = without(w.workers, next)
 		w.mu.Unlock()
 	})
+}
+
+// with and without return a changed copy of a list. Others may go through the
+// list without the lock, and looking costs no memory.
+func with[T comparable](list []T, one T) []T { return append(slices.Clone(list), one) }
+
+func without[T comparable](list []T, one T) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(other T) bool { return other == one })
 }
 
 // expectsHang reports whether a start may not be waited for.
@@ -195,7 +202,7 @@ func (w *startWatch) look() (busy bool) {
 func (w *startWatch) all() ([]*worker, []*pendingStart) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Collect(maps.Keys(w.workers)), slices.Collect(maps.Keys(w.pending))
+	return w.workers, w.pending
 }
 
 // lookAt looks at a worker's start. One that hangs may have been stopped by a
@@ -288,7 +295,7 @@ func (s *Server) fork(sc *scratch, c *client, image *spawn.Image, t task) {
 	w := s.watch
 	p := &pendingStart{c: *c, image: image, t: t, f: f, s: s, since: w.interval.Load()}
 	w.mu.Lock()
-	w.pending[p] = struct{}{}
+	w.pending = with(w.pending, p)
 	w.mu.Unlock()
 	w.use()
 	if err := s.poll.Add(f.Report, p, unix.EPOLLIN|unix.EPOLLONESHOT); err != nil {
@@ -316,7 +323,7 @@ func (p *pendingStart) check(sc *scratch) {
 	s.poll.Remove(p.f.Report)
 	p.f.Close()
 	s.watch.mu.Lock()
-	delete(s.watch.pending, p)
+	s.watch.pending = without(s.watch.pending, p)
 	s.watch.mu.Unlock()
 	if p.expired && err == nil {
 		p.f.Collect()
