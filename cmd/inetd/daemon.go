@@ -125,7 +125,7 @@ func (d *daemon) start(environ, whole []string) error {
 	}
 	// Connections leave little garbage, so a small heap costs hardly more
 	// collections, and the daemon is to be small.
-	debug.SetGCPercent(25)
+	debug.SetGCPercent(15)
 	releaseMemory()
 	return nil
 }
