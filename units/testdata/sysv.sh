@@ -115,8 +115,7 @@ serves 7007 hello || fail "not served after the way back"
 [ "$(ps -o ppid= -p "$(cat /run/inetd.pid)")" -eq 1 ] || fail "no daemon"
 
 step ten upgrades under load
-LOG='cat /var/log/syslog'
-survive upgrades
+survive upgrades # there is no syslog daemon to look for EXIT lines
 
 step an upgrade under load
 pid=$(cat /run/inetd.pid)
