@@ -113,11 +113,11 @@ func count(n int, what string) string {
 // programs and files that do not exist, and the lines of hosts.allow and
 // hosts.deny. broken is the number of services that cannot run.
 func checkHost(services []*config.Service) (problems []config.Problem, broken int) {
-	accounts := spawn.NewAccounts()
+	checker := service.Checker{Accounts: spawn.NewAccounts()}
 	wrapped := false
 	for _, s := range services {
 		wrapped = wrapped || s.Libwrap != ""
-		found := service.Check(s, accounts)
+		found := checker.Check(s)
 		if config.Errors(found) {
 			broken++
 		}

@@ -203,6 +203,26 @@ func block(t *testing.T, path string, events uint64) *os.File {
 	return watch
 }
 
+// A file system that does not answer when the configuration is read delays the
+// other services by two seconds, and no more.
+func TestSlowFile(t *testing.T) {
+	t.Parallel()
+	need(t, "root")
+	dir := folder(t)
+	conf := ""
+	for _, name := range []string{"one", "two", "three"} {
+		file := write(t, dir+"/"+name, "#!/bin/sh\n", 0o755)
+		defer block(t, file, unix.FAN_OPEN_PERM).Close()
+		conf += fmt.Sprintf("%s stream tcp nowait nobody %s x\n", at(port(t)), file)
+	}
+	q := port(t)
+	d := setup{conf: conf + fmt.Sprintf("%s stream tcp nowait nobody /bin/echo echo fine\n", at(q))}.start(t)
+	d.find(`its files could not be looked at within 2s`, 1)
+	if got := request(t, q, ""); got != "fine\n" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // A program that cannot be executed in time is refused, and its service goes
 // on: here its owner holds a lease on its file (fcntl(2)), so that the exec
 // waits for lease-break-time.

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -24,9 +26,17 @@ func activated(t *testing.T, conf string, tcp, udp int, names ...string) (*daemo
 	first := []string{"systemd-socket-activate", "-l", at(tcp), "-E", "NOTIFY_SOCKET"}
 	d := setup{conf: conf, before: append(first, second...)}.launch(t)
 	d.find(`Listening on 127\.0\.0\.1:\d+ as 3`, 1)
-	c := dial(t, tcp)
+	c, err := net.Dial("tcp", at(tcp))
 	d.await("READY=1")
-	return d, c
+	if errors.Is(err, syscall.ECONNRESET) { // the socket was closed while this process did not run
+		return d, nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(patience))
+	t.Cleanup(func() { c.Close() })
+	return d, c.(*net.TCPConn)
 }
 
 // Two named sockets, one tcp and one udp, serve the services of their names,
@@ -66,8 +76,10 @@ func TestSocketsByAddress(t *testing.T) {
 	p, q, other := port(t), port(t), port(t)
 	d, first := activated(t, fmt.Sprintf("%s dgram udp wait root internal echo\n%s stream tcp nowait root internal echo\n", at(q), at(other)), p, q)
 	d.find(fmt.Sprintf(`socket \S+ \(tcp 127\.0\.0\.1:%d\) was passed by the service manager, and no service wants it: closed`, p), 1)
-	if _, err := first.Read(make([]byte, 1)); err == nil {
-		t.Error("a client of the unwanted socket is served")
+	if first != nil {
+		if _, err := first.Read(make([]byte, 1)); err == nil {
+			t.Error("a client of the unwanted socket is served")
+		}
 	}
 	question(t, q, "hello")
 	if got := request(t, other, "opened"); got != "opened" {

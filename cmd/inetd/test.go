@@ -38,7 +38,8 @@ func (d *daemon) testConfiguration() int {
 	problems := r.problems
 	b := service.NewBuilder(o, r.services)
 	for _, conf := range r.services {
-		problems = append(problems, service.Check(conf, b.Accounts())...)
+		_, found := b.Build(conf)
+		problems = append(problems, found...)
 	}
 	for _, p := range problems {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", ident(), p)

@@ -4,16 +4,31 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"time"
 
 	"goinetd/config"
 	"goinetd/inetd/spawn"
 )
 
+// A Checker checks the services of one reading of the configuration. It must
+// not be used by two goroutines at once.
+type Checker struct {
+	Accounts *spawn.Accounts
+
+	timer *time.Timer // nil: not needed yet
+	stuck bool        // a file system has not answered
+}
+
+// checkTimeout is how long the files of a service may take to be looked at. A
+// file system that does not answer is to delay no other service.
+const checkTimeout = 2 * time.Second
+
 // Check returns the problems that a service has on this host: a user or a
 // group that does not exist, a program or a file that is missing. The daemon
 // and `inetctl check` report them in the same words. An error among them
 // means that the service cannot run.
-func Check(conf *config.Service, accounts *spawn.Accounts) (problems []config.Problem) {
+func (c *Checker) Check(conf *config.Service) (problems []config.Problem) {
+	accounts := c.Accounts
 	if _, err := accounts.Lookup(userOf(conf), conf.Group); err != nil {
 		setting := "user"
 		if accounts.Known(userOf(conf)) {
@@ -25,6 +40,35 @@ func Check(conf *config.Service, accounts *spawn.Accounts) (problems []config.Pr
 		}
 		problems = append(problems, conf.ProblemOf(setting, config.Error, hint, "%v", err))
 	}
+	return append(problems, c.checkFiles(conf)...)
+}
+
+// checkFiles is fileProblems with a limit of time. After one file system that
+// does not answer nothing more is looked at.
+func (c *Checker) checkFiles(conf *config.Service) []config.Problem {
+	if c.stuck {
+		return nil
+	}
+	done := make(chan []config.Problem, 1)
+	go func() { done <- fileProblems(conf) }()
+	if c.timer == nil {
+		c.timer = time.NewTimer(checkTimeout)
+	} else {
+		c.timer.Reset(checkTimeout)
+	}
+	defer c.timer.Stop()
+	select {
+	case problems := <-done:
+		return problems
+	case <-c.timer.C:
+		c.stuck = true
+		return []config.Problem{conf.Problem(config.Warning, "look at the file system that they are on",
+			"%s: its files could not be looked at within %v", conf.ID, checkTimeout)}
+	}
+}
+
+// fileProblems returns the problems of a service's program and other files.
+func fileProblems(conf *config.Service) (problems []config.Problem) {
 	if conf.Server != "" {
 		problems = append(problems, checkProgram(conf)...)
 	}

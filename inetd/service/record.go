@@ -69,9 +69,6 @@ func set[T any](m *map[string]T, key string, value T) {
 	(*m)[key] = value
 }
 
-// Accounts returns what the Builder looks up users and groups in.
-func (b *Builder) Accounts() *spawn.Accounts { return b.accounts }
-
 // RecordKey returns the key of the service of an encoded Record.
 func RecordKey(text []byte) string {
 	key, _ := strconv.QuotedPrefix(strings.TrimPrefix(string(text), "{Key:"))

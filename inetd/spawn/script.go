@@ -22,7 +22,7 @@ func ScriptProblem(root, path string) string {
 	if unix.Stat(file, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG { // opening a FIFO would wait
 		return ""
 	}
-	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0) // nor for a lease to be given up
 	if err != nil {
 		return ""
 	}
