@@ -113,11 +113,11 @@ func count(n int, what string) string {
 // programs and files that do not exist, and the lines of hosts.allow and
 // hosts.deny. broken is the number of services that cannot run.
 func checkHost(services []*config.Service) (problems []config.Problem, broken int) {
-	checker := service.Checker{Accounts: spawn.NewAccounts()}
+	accounts, files := spawn.NewAccounts(), service.CheckFiles(services)
 	wrapped := false
 	for _, s := range services {
 		wrapped = wrapped || s.Libwrap != ""
-		found := checker.Check(s)
+		found := service.Check(s, accounts, files)
 		if config.Errors(found) {
 			broken++
 		}

@@ -81,6 +81,10 @@ func (d *daemon) run() int {
 	if err := d.start(environ, whole); err != nil {
 		return d.fail(err)
 	}
+	// Connections leave little garbage, so a small heap costs hardly more
+	// collections, and the daemon is to be small.
+	debug.SetGCPercent(15)
+	releaseMemory()
 	signal.Notify(d.terminate, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
 	d.launcher.release(d.startStatus())
 	d.notifier.send("READY=1\nMAINPID=" + strconv.Itoa(os.Getpid()) + "\nSTATUS=" + d.server.Summary())
@@ -123,10 +127,6 @@ func (d *daemon) start(environ, whole []string) error {
 	if err != nil {
 		return err
 	}
-	// Connections leave little garbage, so a small heap costs hardly more
-	// collections, and the daemon is to be small.
-	debug.SetGCPercent(15)
-	releaseMemory()
 	return nil
 }
 

@@ -42,7 +42,7 @@ type Builder struct {
 	hosts     socket.Hosts
 	plain     *socket.Options // of a service without options of its own
 	unchecked bool            // services are not checked: they have been served
-	checker   Checker
+	files     FileProblems
 	built     map[string]bool // keys of the definitions
 
 	definitions slab[Definition]
@@ -95,6 +95,7 @@ func NewBuilder(o Options, confs []*config.Service) *Builder {
 	}
 	b.hosts = socket.Resolve(names)
 	b.accounts.Prefetch(users(confs))
+	b.files = CheckFiles(confs)
 	return b
 }
 
@@ -120,7 +121,6 @@ func newBuilder(o Options, services int) *Builder {
 	b := &Builder{o: o, accounts: spawn.NewAccounts(), plain: &socket.Options{Backlog: o.Backlog, UID: -1, GID: -1},
 		attrs: map[string]*spawn.Attr{}, envs: map[string]*spawn.Env{}, lists: map[string]*admit.List{},
 		logs: map[config.LogType]*Log{}, builtins: map[builtinKey]*builtin.Handler{}, built: map[string]bool{}}
-	b.checker.Accounts = b.accounts
 	b.definitions.chunk, b.addresses.chunk = min(services, maxChunk), min(services, maxChunk)
 	return b
 }
@@ -130,7 +130,7 @@ func newBuilder(o Options, services int) *Builder {
 func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 	var problems []config.Problem
 	if !b.unchecked {
-		problems = b.checker.Check(conf)
+		problems = Check(conf, b.accounts, b.files)
 	}
 	if config.Errors(problems) {
 		return nil, problems

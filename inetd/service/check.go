@@ -10,25 +10,53 @@ import (
 	"goinetd/inetd/spawn"
 )
 
-// A Checker checks the services of one reading of the configuration. It must
-// not be used by two goroutines at once.
-type Checker struct {
-	Accounts *spawn.Accounts
-
-	timer *time.Timer // nil: not needed yet
-	stuck bool        // a file system has not answered
-}
-
 // checkTimeout is how long the files of a service may take to be looked at. A
 // file system that does not answer is to delay no other service.
 const checkTimeout = 2 * time.Second
+
+// FileProblems are the problems that services have with their programs and
+// other files on this host.
+type FileProblems map[*config.Service][]config.Problem
+
+// CheckFiles looks at the files of services. After one that cannot be looked
+// at in time, nothing more is.
+func CheckFiles(confs []*config.Service) FileProblems {
+	found := make(chan []config.Problem)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for _, conf := range confs {
+			select {
+			case found <- fileProblems(conf):
+			case <-stop:
+				return
+			}
+		}
+	}()
+	all := FileProblems{}
+	timer := time.NewTimer(checkTimeout)
+	defer timer.Stop()
+	for _, conf := range confs {
+		select {
+		case problems := <-found:
+			if problems != nil {
+				all[conf] = problems
+			}
+			timer.Reset(checkTimeout)
+		case <-timer.C:
+			all[conf] = []config.Problem{conf.Problem(config.Warning, "look at the file system that they are on",
+				"%s: its files could not be looked at within %v", conf.ID, checkTimeout)}
+			return all
+		}
+	}
+	return all
+}
 
 // Check returns the problems that a service has on this host: a user or a
 // group that does not exist, a program or a file that is missing. The daemon
 // and `inetctl check` report them in the same words. An error among them
 // means that the service cannot run.
-func (c *Checker) Check(conf *config.Service) (problems []config.Problem) {
-	accounts := c.Accounts
+func Check(conf *config.Service, accounts *spawn.Accounts, files FileProblems) (problems []config.Problem) {
 	if _, err := accounts.Lookup(userOf(conf), conf.Group); err != nil {
 		setting := "user"
 		if accounts.Known(userOf(conf)) {
@@ -40,31 +68,7 @@ func (c *Checker) Check(conf *config.Service) (problems []config.Problem) {
 		}
 		problems = append(problems, conf.ProblemOf(setting, config.Error, hint, "%v", err))
 	}
-	return append(problems, c.checkFiles(conf)...)
-}
-
-// checkFiles is fileProblems with a limit of time. After one file system that
-// does not answer nothing more is looked at.
-func (c *Checker) checkFiles(conf *config.Service) []config.Problem {
-	if c.stuck {
-		return nil
-	}
-	done := make(chan []config.Problem, 1)
-	go func() { done <- fileProblems(conf) }()
-	if c.timer == nil {
-		c.timer = time.NewTimer(checkTimeout)
-	} else {
-		c.timer.Reset(checkTimeout)
-	}
-	defer c.timer.Stop()
-	select {
-	case problems := <-done:
-		return problems
-	case <-c.timer.C:
-		c.stuck = true
-		return []config.Problem{conf.Problem(config.Warning, "look at the file system that they are on",
-			"%s: its files could not be looked at within %v", conf.ID, checkTimeout)}
-	}
+	return append(problems, files[conf]...)
 }
 
 // fileProblems returns the problems of a service's program and other files.
