@@ -19,10 +19,11 @@ import (
 type registry struct {
 	byKey map[string]*activeService // by config.Service.Key
 	byMux map[string]*activeService // behind tcpmux, by name in lower case
+	slab  service.Slab[activeService]
 }
 
 func newRegistry() registry {
-	return registry{map[string]*activeService{}, map[string]*activeService{}}
+	return registry{byKey: map[string]*activeService{}, byMux: map[string]*activeService{}}
 }
 
 func (r *registry) len() int { return len(r.byKey) }
@@ -210,7 +211,9 @@ func (s *Server) assignLocked(defs []*service.Definition, keep bool) (next map[s
 	for _, d := range defs {
 		configured[d.Key] = true
 	}
-	next = map[string]*activeService{}
+	next = make(map[string]*activeService, len(defs))
+	s.services.slab.Expect(len(defs) - s.services.len())
+	s.sockets.slab.Expect(len(defs) - s.services.len())
 	taken := map[*activeService]bool{}
 	moved := map[string]*activeService{}
 	if !keep {
@@ -231,7 +234,7 @@ func (s *Server) assignLocked(defs []*service.Definition, keep bool) (next map[s
 			}
 		}
 		if svc == nil {
-			svc = &activeService{}
+			svc = &s.services.slab.Take(1)[0]
 		}
 		taken[svc] = true
 		svc.def = d

@@ -11,8 +11,9 @@ import (
 // A socketTable has the listeners, one for each address, and the sockets that
 // were there before us. It is guarded by Server.mu.
 type socketTable struct {
-	byKey     map[string]*listener           // by socket.Address.Key
-	added     uint64                         // listeners so far
+	byKey     map[string]*listener // by socket.Address.Key
+	added     uint64               // listeners so far
+	slab      service.Slab[listener]
 	inherited []*inherited                   // the service manager's
 	retained  map[string][]*socket.Inherited // a process before us opened them, by socket.Address.Key; empty once Start is done
 }
@@ -43,7 +44,8 @@ func (t *socketTable) get(key string) *listener { return t.byKey[key] }
 // add adds a listener that is not open yet.
 func (t *socketTable) add(key string, a *service.Address, svc *activeService) *listener {
 	t.added++
-	l := &listener{Address: a, svc: svc, fd: -1, number: t.added}
+	l := &t.slab.Take(1)[0]
+	*l = listener{Address: a, svc: svc, fd: -1, number: t.added}
 	t.byKey[key] = l
 	return l
 }

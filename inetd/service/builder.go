@@ -45,8 +45,8 @@ type Builder struct {
 	files     FileProblems
 	built     map[string]bool // keys of the definitions
 
-	definitions slab[Definition]
-	addresses   slab[Address]
+	definitions Slab[Definition]
+	addresses   Slab[Address]
 
 	attrs    map[string]*spawn.Attr
 	envs     map[string]*spawn.Env
@@ -54,26 +54,6 @@ type Builder struct {
 	logs     map[config.LogType]*Log
 	builtins map[builtinKey]*builtin.Handler
 }
-
-// A slab allocates values in chunks. Single ones would lie between the garbage
-// of reading a configuration, and keep its pages.
-type slab[T any] struct {
-	free  []T
-	chunk int
-}
-
-// take returns n zero values.
-func (s *slab[T]) take(n int) []T {
-	if n > len(s.free) {
-		s.free = make([]T, max(n, s.chunk))
-	}
-	list := s.free[:n:n]
-	s.free = s.free[n:]
-	return list
-}
-
-// maxChunk is how many values a slab allocates at once.
-const maxChunk = 64
 
 type builtinKey struct {
 	name     string
@@ -121,7 +101,8 @@ func newBuilder(o Options, services int) *Builder {
 	b := &Builder{o: o, accounts: spawn.NewAccounts(), plain: &socket.Options{Backlog: o.Backlog, UID: -1, GID: -1},
 		attrs: map[string]*spawn.Attr{}, envs: map[string]*spawn.Env{}, lists: map[string]*admit.List{},
 		logs: map[config.LogType]*Log{}, builtins: map[builtinKey]*builtin.Handler{}, built: map[string]bool{}}
-	b.definitions.chunk, b.addresses.chunk = min(services, maxChunk), min(services, maxChunk)
+	b.definitions.Expect(services)
+	b.addresses.Expect(services)
 	return b
 }
 
@@ -135,7 +116,7 @@ func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 	if config.Errors(problems) {
 		return nil, problems
 	}
-	d, key := &b.definitions.take(1)[0], conf.Key()
+	d, key := &b.definitions.Take(1)[0], conf.Key()
 	*d = Definition{Pos: conf.Pos, Key: key, Hash: KeyHash(key), Name: strings.Clone(conf.ID), // cloned, lest the whole file's text be kept
 		Type: conf.SocketType, Wait: conf.Wait, Mux: strings.Clone(conf.Mux), MuxPlus: conf.MuxPlus,
 		Limits: admit.Limits{Instances: conf.Instances, Queue: conf.Queue, PerSource: conf.PerSource, PerMinute: conf.PerMinute,
@@ -201,7 +182,7 @@ func (b *Builder) addAddresses(d *Definition, conf *config.Service) (hint string
 		if err != nil {
 			return "correct " + conf.Field("service") + ", or reload when the name can be resolved", err
 		}
-		list := b.addresses.take(len(found))
+		list := b.addresses.Take(len(found))
 		for i, a := range found {
 			list[i] = Address{Address: a, Shared: l.Family == config.Both && l.Host == "", MappedAsIPv6: l.Family == config.Mapped}
 		}
