@@ -4,9 +4,9 @@ set -eu
 step() { echo "== $*"; }
 
 fail() {
-    echo "FAILED: $*"
-    ss -ltunp
+    ss -ltunp | head -n 40
     journalctl -b -u inetd.service --no-pager -o short -n 40 2>/dev/null || tail -n 60 /var/log/syslog 2>/dev/null || true
+    echo "FAILED: $*"
     exit 1
 }
 
