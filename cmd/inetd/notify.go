@@ -29,8 +29,8 @@ type notifier struct {
 	idle      sync.Cond
 	queue     []message
 	sending   bool
-	stored    map[string]bool // names of the sockets that it keeps copies of
-	storeSize int             // for so many
+	stored    map[string]bool // names of the sockets that it keeps copies of; there are files beside them
+	storeSize int             // how many copies it keeps
 }
 
 // defaultStoreSize is the FileDescriptorStoreMax= of our units, for a systemd
@@ -203,11 +203,8 @@ func (m *notifier) reloading() {
 // next process of the unit, as long as there is room.
 func (m *notifier) Store(fd int, name string) bool {
 	m.mu.Lock()
-	room := m.storeSize
-	if !handover.IsFile(name) {
-		room -= handover.MaxFiles
-	}
-	has, full := m.stored[name], len(m.stored) >= room
+	has, room := m.stored[name], m.storeSize-handover.MaxFiles
+	full := room <= 0 || len(m.stored) >= room && !handover.IsFile(name)
 	m.mu.Unlock()
 	if has || full {
 		return has
@@ -223,6 +220,9 @@ func (m *notifier) Store(fd int, name string) bool {
 
 // AddStored notes a copy that the process before us had stored.
 func (m *notifier) AddStored(name string) {
+	if handover.IsFile(name) {
+		return
+	}
 	m.mu.Lock()
 	m.stored[name] = true
 	m.mu.Unlock()
