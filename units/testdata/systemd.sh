@@ -45,6 +45,12 @@ for end in 1 64; do
 done
 rm -r /run/systemd/system/inetd.service.d
 systemctl daemon-reload
+cp /etc/default/inetd default.before
+sed -i 's/^OPTIONS=.*/OPTIONS="--loud"/' /etc/default/inetd
+status 1 systemctl restart inetd.service
+want '^64$' systemctl show -P ExecMainStatus inetd.service
+want '^0$' systemctl show -P NRestarts inetd.service
+cp default.before /etc/default/inetd
 systemctl start inetd.service
 
 step the kernel ends other processes first
