@@ -113,10 +113,10 @@ func (r *redirect) connect() error {
 }
 
 // keepAlive is when the kernel asks a peer that is silent whether it is still
-// there.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Minute, Interval: 30 * time.Second, Count: 5}
+// there. How long it waits for a reply is userTimeout.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 2 * time.Minute, Interval: time.Minute}
 
-// userTimeout is how long data may stay unacknowledged, or the peer's window
+// userTimeout is how long anything may stay unacknowledged, or the peer's window
 // closed (TCP_USER_TIMEOUT, tcp(7)): about as long as the kernel retransmits.
 const userTimeout = 15 * time.Minute
 

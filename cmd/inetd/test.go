@@ -44,7 +44,11 @@ func (d *daemon) testConfiguration() int {
 	for _, p := range problems {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", ident(), p)
 	}
-	fmt.Printf("%s%d services\n", testPassed, len(r.services))
+	services := "1 service"
+	if n := len(r.services); n != 1 {
+		services = fmt.Sprint(n, " services")
+	}
+	fmt.Println(testPassed + services)
 	// For an upgrade the services that are wrong go on as they are.
 	if config.Errors(problems) && state.Version == 0 {
 		return 1

@@ -270,6 +270,9 @@ func Receive() (State, error) {
 		}
 		s.Exec = nil
 	}
+	if s.Number > 0 {
+		s.StoreNames = []string{StateName(s.Number)}
+	}
 	if err != nil {
 		s.Close()
 		err = fmt.Errorf("%s: %w", Variable, err)

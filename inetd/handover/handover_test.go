@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +114,25 @@ func TestFromStore(t *testing.T) {
 	if s, _, err := FromStore([]*socket.Inherited{stored(t, StateName(1), half)}); err == nil || records(s) != nil {
 		t.Errorf("half a state: %+v, %v", s, err)
 	}
+}
+
+// What an exec leaves is received with the number under which the service
+// manager has a copy, lest that stay there for ever.
+func TestReceive(t *testing.T) {
+	s := State{Number: 7}
+	if err := s.Write(lines("a")); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	t.Setenv(Variable, strconv.Itoa(stored(t, "", s.FD()).FD))
+	got, err := Receive()
+	if err != nil || !slices.Equal(got.StoreNames, []string{"inetd-state-7"}) || !slices.Equal(records(got), []string{"a"}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if again, err := Receive(); err != nil || again.Version != 0 {
+		t.Errorf("received twice: %+v, %v", again, err)
+	}
+	got.Close()
 }
 
 // A table that another process opens has the programs that still run: not
