@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"goinetd/inetd/reliability"
 )
 
 // used returns how many descriptors are counted.
@@ -37,6 +39,8 @@ func TestDescriptorLimit(t *testing.T) {
 	if second.Close(); exchange(t, at, "served") != "served" {
 		t.Error("not served after a client has gone")
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Shortages, Did: "builtins, redirects and look-ups that take three quarters of the descriptors",
+		Saw: "refused; other services have the rest", Log: "FAIL: a descriptor_limit from=127.0.0.1"})
 }
 
 // A redirect whose client has gone ends although its target does not.
@@ -61,6 +65,8 @@ func TestHalfOpenRedirect(t *testing.T) {
 	c.Close()
 	s.until("the redirect has ended", func() bool { return s.used() == 0 && s.running == 0 })
 	s.logged("EXIT: web")
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Clients, Did: "a redirect whose client has gone, and whose target does not close",
+		Saw: "closed after 5 minutes without data", Log: "EXIT: web"})
 }
 
 // A builtin's connection that is idle is closed, but for a service that says
@@ -77,6 +83,8 @@ func TestBuiltinIdle(t *testing.T) {
 	if _, err := io.ReadFull(stays, make([]byte, 1)); err != nil {
 		t.Errorf("a client that may be idle: %v", err)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Clients, Did: "an idle client of a builtin",
+		Saw: "closed after 10 minutes, or as idle_timeout says", Log: "EXIT: a"})
 }
 
 // Whoever is served by inetd itself when it ends has an EXIT line.
@@ -94,6 +102,8 @@ func TestEndConnections(t *testing.T) {
 	if n := strings.Count(s.text(), "EXIT: web"); n != 1 || s.running != 0 {
 		t.Errorf("%d EXIT lines, %d running", n, s.running)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Signals, Did: "clients that inetd serves itself when it ends",
+		Saw: "closed", Lost: "nothing: each START has its EXIT", Log: "EXIT: web"})
 }
 
 func redirectTo(name, at, to string) string {
@@ -131,4 +141,6 @@ func TestBannerText(t *testing.T) {
 		t.Errorf("without the file: %q", got)
 	}
 	s.logged("banner " + file + ": no such file or directory")
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Clients, Did: "clients that do not read their banner",
+		Saw: "waited for, 30 s", Lost: "nothing: they share one copy in memory"})
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"goinetd/config"
+	"goinetd/inetd/reliability"
 	"goinetd/inetd/service"
 	"goinetd/inetd/socket"
 )
@@ -197,6 +198,8 @@ func TestBusy(t *testing.T) {
 		t.Errorf("after one got its slot: %v", l.state)
 	}
 	s.endAcceptLocked(second, unix.ECONNABORTED)
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Shortages, Did: "the last start of a minute, whose client's name is being looked up",
+		Saw: "waits", Lost: "nothing: the listener is not polled meanwhile"})
 }
 
 // A host that is short of descriptors, or forbids to accept, pauses the
@@ -204,6 +207,8 @@ func TestBusy(t *testing.T) {
 func TestShortage(t *testing.T) {
 	testShortage(t, unix.EMFILE, "too many open files")
 	testShortage(t, unix.EPERM, "operation not permitted")
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Shortages, Did: "errors of accept(2) that stay (EMFILE, EPERM)",
+		Saw: "waits", Lost: "nothing: one try a second", Log: "x: accept: operation not permitted; clients wait, retrying every second"})
 }
 
 func testShortage(t *testing.T, errno unix.Errno, text string) {
@@ -265,6 +270,8 @@ func TestSuspend(t *testing.T) {
 			t.Errorf("%s: after it: %q", c.setting, got)
 		}
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Starts, Did: "another process that binds the port of a suspended service",
+		Saw: "refused until the service is resumed", Lost: "nothing: the port stays bound", Log: "Deactivating service looping due to excessive incoming connections.  Restarting in 1 seconds."})
 }
 
 // A client of a tcpmux service is admitted by that service's limits.

@@ -17,6 +17,7 @@ import (
 	"goinetd/config"
 	"goinetd/inetd/handover"
 	"goinetd/inetd/portowner"
+	"goinetd/inetd/reliability"
 	"goinetd/inetd/service"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
@@ -385,6 +386,8 @@ func TestHandOverMistakes(t *testing.T) {
 	}
 	third := newTestServer(t, "", func(o *Options) { o.State = over(t, second.HandOver()) })
 	third.logged("configuration read: 0 services (0 new, 4 removed)")
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Managers, Did: "a restart with a line that is wrong, whose user is gone; with a ban and a suspended service",
+		Saw: "served as before; the ban and the suspension go on", Log: "wrong: invalid or missing in the configuration; keeps its previous settings until the errors are fixed"})
 }
 
 // Whether programs have the sockets of wait services is answered by one walk
@@ -454,6 +457,8 @@ func TestServesBeforeOwners(t *testing.T) {
 	if walks != 1 {
 		t.Errorf("%d walks through /proc", walks)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "a port that is taken, whose owner is looked for in /proc",
+		Saw: "other services serve meanwhile"})
 }
 
 // A socket of the service manager's that no service wants is closed, and one

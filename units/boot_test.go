@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"goinetd/inetd/reliability"
 )
 
 // A machine is a system that a test boots: a real init as PID 1 in a
@@ -85,6 +87,12 @@ func (m machine) run(t *testing.T, script string) {
 		t.Fatalf("%s ended with %q:\n%s", script, status, tail(string(text)))
 	}
 	t.Logf("%s", text)
+	for line := range strings.Lines(string(text)) {
+		if row, ok := strings.CutPrefix(strings.TrimSpace(line), "SURVIVED "); ok {
+			cells := strings.Split(row, " | ")
+			reliability.Survived(t, reliability.Fault{Theme: reliability.Managers, Did: cells[0], Saw: cells[1], Lost: cells[2], Log: strings.TrimPrefix(cells[3], "-")}, script)
+		}
+	}
 }
 
 func prepareSystemd(t *testing.T, root string) {

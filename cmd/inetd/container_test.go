@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"goinetd/inetd/reliability"
 )
 
 // asInit runs a daemon as PID 1 of a pid namespace, as in a container.
@@ -98,6 +100,8 @@ func TestOrphansOfPID1(t *testing.T) {
 	if n := switches(t, pid) - before; n != 0 {
 		t.Errorf("%d wake-ups in three idle seconds", n)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Hosts, Did: "800 orphans of 400 programs, as PID 1",
+		Saw: "served", Lost: "nothing: at most 50 zombies at a look, every status of its own", Log: "EXIT: N status=7 pid=N duration=N(sec)"})
 }
 
 // Where the host allows too little for a start, one line says what it is and
@@ -139,6 +143,8 @@ func TestSmallLimits(t *testing.T) {
 			t.Errorf("%s: status %d, says %s", c.before, cmd.ProcessState.ExitCode(), out)
 		}
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Hosts, Did: "a start with 5 descriptors, 7 processes, or 7 pids in its cgroup",
+		Saw: "no traceback, status 1", Lost: "the start", Log: "the limit of open files is 5, and at least 20 are needed: raise it (ulimit -Hn, LimitNOFILE= of the unit)"})
 }
 
 // pidOf returns the pid of the inetd with an argument.
@@ -208,6 +214,8 @@ func TestBareHost(t *testing.T) {
 		stdin.Close()
 		cmd.Wait()
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Hosts, Did: "no /proc, no /dev/null, no /dev/log, a read-only /run",
+		Saw: "served; SIGTERM ends it at once", Lost: "the pidfile", Log: "pidfile: open /run/inetd.pid: ...; runs without one (-p names another file)"})
 }
 
 // A pidfile that was asked for is needed, and so is one that another daemon
@@ -294,4 +302,6 @@ func TestLogToOwnDescriptor(t *testing.T) {
 	}
 	request(t, r, "")
 	until("log /dev/fd/6: bad file descriptor; its lines are lost")
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Hosts, Did: "a log to /dev/stdout that is a socket, and to another user's pipe",
+		Saw: "served", Lost: "nothing: every line"})
 }

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"goinetd/inetd/reliability"
 )
 
 // What cannot be run is logged, with the client, and the client is
@@ -52,6 +54,8 @@ func TestCannotExec(t *testing.T) {
 		t.Errorf("the good service says %q", got)
 	}
 	d.idle(before)
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Starts, Did: "programs that are missing, not executable, text, or scripts with CR LF or without their interpreter",
+		Saw: "closed at once; other services serve", Log: "FAIL: N exec /x/missing: no such file or directory from=127.0.0.1 port=N"})
 }
 
 // An unknown user or group costs that service and no other.
@@ -70,6 +74,8 @@ func TestUnknownUser(t *testing.T) {
 		c.Close()
 		t.Error("a service without its group listens")
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "an unknown user, and an unknown group",
+		Saw: "those two services are skipped, the third serves", Lost: "nothing else", Log: "inetd.conf:1: unknown user \"nosuchuser\" (service N skipped; add the user, or correct field 5)"})
 }
 
 // A port that is taken is named with who has it, and had when it is free.
@@ -105,6 +111,8 @@ func TestPortTaken(t *testing.T) {
 	if n := strings.Count(d.text(), "already in use"); n != 3 {
 		t.Errorf("told %d times of three places that are taken:\n%s", n, d.text())
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "ports and a path that others have",
+		Saw: "served when they are free, within a second", Log: "bind tcp 127.0.0.1:N: address already in use by pid N (...); N is retried until it can listen"})
 }
 
 // An address that comes up later is had then.
@@ -118,6 +126,8 @@ func TestAddressComesUp(t *testing.T) {
 	}
 	inside("ip", "addr", "add", "192.0.2.77/32", "dev", "lo")
 	d.find(`now listening on `, 1)
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "an address that is not up yet",
+		Saw: "served once it is", Log: "bind tcp 192.0.2.77:7007: cannot assign requested address"})
 }
 
 // Out of descriptors: clients wait in the queue, the daemon does not spin,
@@ -144,6 +154,8 @@ func TestOutOfDescriptors(t *testing.T) {
 			t.Fatalf("connection %d got %q", i, got)
 		}
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Shortages, Did: "60 clients with 40 descriptors",
+		Saw: "60 of 60 served, in turn", Lost: "nothing; at most 200 ms of CPU in 2 s of waiting", Log: "accept: too many open files; clients wait, retrying every second"})
 }
 
 // cpu returns the time that the daemon has used, in milliseconds.
@@ -190,6 +202,8 @@ func TestForkRefused(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	d.find(`FAIL: \d+ exec /bin/cat: resource temporarily unavailable .* from=127\.0\.0\.1 port=\d+`, 1)
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Shortages, Did: "RLIMIT_NPROC of the service's user",
+		Saw: "waits up to 5 s, then served, or refused", Log: "exec /bin/cat: resource temporarily unavailable (RLIMIT_NPROC ...); the client waits, retrying every 500ms"})
 }
 
 // A daemon whose user may have no more processes keeps its clients and
@@ -221,6 +235,8 @@ func TestNoMoreProcesses(t *testing.T) {
 			t.Errorf("client %d got %q", i, got)
 		}
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Shortages, Did: "RLIMIT_NPROC of the daemon itself: neither processes nor threads; a reload meanwhile",
+		Saw: "3 of 3 that came are served when the limit is lifted", Lost: "nothing: the Go runtime needs no thread that it does not have", Log: "fork: resource temporarily unavailable ...; the client waits, retrying every 500ms"})
 }
 
 // Clients that reset before they are accepted, and programs that are killed.
@@ -247,6 +263,8 @@ func TestResetAndKill(t *testing.T) {
 	syscall.Kill(pid, syscall.SIGKILL)
 	d.find(fmt.Sprintf(`EXIT: \d+ signal=9 pid=%d duration=\d\(sec\)`, pid), 1)
 	d.idle(before)
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Clients, Did: "50 clients that reset before they are accepted; a program that is killed",
+		Saw: "the next one is served", Lost: "nothing: no descriptor, no child", Log: "EXIT: N signal=9 pid=N duration=N(sec)"})
 }
 
 // A service that is started too often is closed, and comes back by itself;
@@ -286,6 +304,8 @@ func TestLooping(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Starts, Did: "a service started 256 times in a minute",
+		Saw: "refused until it is resumed; others served", Log: "server failing (looping), service terminated: 256 starts within a minute; resuming at TIME"})
 }
 
 // A wait program that ends without reading its datagram is started again,
@@ -301,6 +321,8 @@ func TestDatagramLoop(t *testing.T) {
 	if n := strings.Count(d.text(), "START: "); n != 20 {
 		t.Errorf("%d starts", n)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Starts, Did: "a wait program that ends and never reads its datagram",
+		Saw: "its service is suspended after 20 starts", Log: "server failing (looping), service terminated: 20 starts within a minute"})
 }
 
 // What a wait program was to be started for stays queued while it cannot be
@@ -322,6 +344,8 @@ func TestDatagramRetainedWhileBroken(t *testing.T) {
 	if n, err := c.Read(buf); err != nil || string(buf[:n]) != "hello" {
 		t.Errorf("answer %q, %v", buf[:n], err)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Starts, Did: "a datagram for a wait program that does not exist yet",
+		Saw: "answered once the program exists", Log: "FAIL: N exec /x/one: no such file or directory from=127.0.0.1 port=N"})
 }
 
 // The limits of FreeBSD's wait/nowait field.

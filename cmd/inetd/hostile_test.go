@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"goinetd/inetd/reliability"
 )
 
 // A service whose program is traced by its own child has ended and cannot be
@@ -40,6 +42,8 @@ func TestTracedProgram(t *testing.T) {
 	d.find(fmt.Sprintf(`EXIT: %d `, q), 3)
 	exec.Command("pkill", "-KILL", "-x", name).Run()
 	d.find(fmt.Sprintf(`EXIT: %d `, p), 1)
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Starts, Did: "a program that ended and is held by a tracer of its own",
+		Saw: "others are served, and their ends seen"})
 }
 
 // A client that is refused learns of it at once, and its connection stays
@@ -67,6 +71,8 @@ func TestRefusedClientIsDrained(t *testing.T) {
 		}
 	}
 	t.Errorf("the daemon has closed the connection of a client that has not gone")
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Clients, Did: "refused clients that go on sending",
+		Saw: "the banner whole, and no reset"})
 }
 
 // A limit of starts counts clients, not workers that woke up for one.
@@ -116,6 +122,8 @@ func TestUnixSocketReplaced(t *testing.T) {
 	if got := readAll(t, c); got != "here\n" {
 		t.Errorf("got %q", got)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Hosts, Did: "a Unix socket's file that is replaced by a link, and deleted",
+		Saw: "served on a new file after a reload; what the link names is not touched", Log: "/x was deleted: opened again"})
 }
 
 // Programs whose exec hangs, as on a file system that does not answer, hang
@@ -186,6 +194,10 @@ redirect = "%s"
 	d.signal(syscall.SIGTERM)
 	d.find(`stopped listening`, 1)
 	watch.Close() // a thread in a vfork is not to be killed before its child goes on
+	if clients > 1 {
+		reliability.Survived(t, reliability.Fault{Theme: reliability.Starts, Did: fmt.Sprintf("%d programs whose exec hangs, on any number of cores (a file system that does not answer)", clients),
+			Saw: "other programs, builtins and redirects serve; SIGHUP and SIGTERM work", Log: "pid N has not executed its program after 100ms: ...; clients of stuck wait, other services are not affected"})
+	}
 }
 
 // block has everybody wait who opens a file, or executes it, until what it
@@ -221,6 +233,8 @@ func TestSlowFile(t *testing.T) {
 	if got := request(t, q, ""); got != "fine\n" {
 		t.Errorf("got %q", got)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Starts, Did: "files that cannot be opened while the configuration is read",
+		Saw: "other services start 2 s later", Log: "x: its files could not be looked at within 2s"})
 }
 
 // A program that cannot be executed in time is refused, and its service goes
@@ -273,4 +287,6 @@ server_args = ["fine"]
 		request(t, p, "")
 	}
 	d.find(`EXIT: leased status=0`, 20)
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Starts, Did: "a lease on the program's file, so that its exec waits for 45 s",
+		Saw: "refused after start_timeout (default 10 s); others served meanwhile; served once the lease is gone", Log: "FAIL: leased start_timeout from=127.0.0.1"})
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"goinetd/inetd/reliability"
 )
 
 // listening reports whether somebody listens on a port of loopback.
@@ -50,6 +52,8 @@ func TestEmptyFile(t *testing.T) {
 		t.Errorf("it is not back: %q", got)
 	}
 	setup{conf: ""}.start(t).find("no services are configured; waiting for SIGHUP", 1)
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "a configuration file that is suddenly empty, at a reload and at an upgrade",
+		Saw: "served as before; what is commented out goes off", Log: "inetd.conf: the file is empty (no service is removed; if it is to have none, write a comment into it)"})
 }
 
 // A daemon whose command line names no file goes to another one only for its
@@ -99,6 +103,8 @@ func TestInputsThatComeAndGo(t *testing.T) {
 	d.find(`now reading /etc/inetd\.conf and /etc/inetd\.d; /etc/inetd\.toml \(1 service\) is no longer read\n`, 1)
 	write(t, "/etc/inetd.d/two", "", 0o644)
 	step("its file is empty", "conf")
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "another default file that comes empty, or goes",
+		Saw: "served as before; taken over only with services in it", Log: "now reading /etc/inetd.toml; /etc/xinetd.conf (N services) is no longer read"})
 }
 
 // -inetd_compat adds the services of inetd.conf: each of those that share a

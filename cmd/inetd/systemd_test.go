@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"goinetd/inetd/reliability"
 )
 
 // activated starts a daemon by systemd-socket-activate with a TCP and a UDP
@@ -153,4 +155,6 @@ func TestListenFDsTooLarge(t *testing.T) {
 		}
 		d.stop()
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Hosts, Did: "LISTEN_FDS larger than what was passed",
+		Saw: "served on the sockets that are there", Log: "LISTEN_FDS is N, but the number of descriptors that were passed is N: those are used"})
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"goinetd/inetd/reliability"
 )
 
 // An upgrade: another program is put in the place of the one that runs, and
@@ -113,6 +115,8 @@ func TestUpgrade(t *testing.T) {
 	if n := run.count("fd"); n > 60 {
 		t.Errorf("%d descriptors are open", n)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Signals, Did: "4 upgrades (SIGUSR2) under load, the program's file replaced in each",
+		Saw: "every client served; programs go on and are counted; a wait service is not started twice", Log: "SIGUSR2: upgrading, with the same sockets"})
 }
 
 // A program's time is limited by the inetd that comes after the one that
@@ -147,6 +151,8 @@ func TestUpgradeRelativePath(t *testing.T) {
 	if got := request(t, p, "hello"); got != "hello" {
 		t.Errorf("got %q", got)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Signals, Did: "SIGUSR2 of a daemon that was started with a relative path",
+		Saw: "served as before"})
 }
 
 // A program that cannot run in our place, whatever is wrong with it, leaves
@@ -203,6 +209,8 @@ func TestUpgradeImpossible(t *testing.T) {
 	replace(string(text), 0o755)
 	os.Remove(d.conf)
 	refused("inetd.conf: no such file")
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Signals, Did: "SIGUSR2 with a program that is text, empty, cut off, without its interpreter, ends at once, fails, or is gone; with a configuration that is gone",
+		Saw: "served as before", Log: "SIGUSR2: upgrade refused: ... (nothing is changed)"})
 }
 
 // What a reload keeps, an upgrade keeps: a service whose line is wrong, or
@@ -225,6 +233,8 @@ func TestUpgradeKeepsServices(t *testing.T) {
 		}
 	}
 	d.find(fmt.Sprintf(`%d: invalid or missing in the configuration; keeps its previous settings`, p), 2)
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Signals, Did: "SIGUSR2, twice, with a line that is wrong and a user that is not known any more",
+		Saw: "served as before", Log: "N: invalid or missing in the configuration; keeps its previous settings until the errors are fixed"})
 }
 
 // SIGTERM ends the daemon, whatever it is doing: an upgrade that waits for a
@@ -259,6 +269,8 @@ func TestTerminate(t *testing.T) {
 		d.signal(syscall.SIGTERM)
 		d.awaitEnd()
 	})
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Signals, Did: "SIGTERM 0 to 1.1 s behind SIGUSR2; SIGTERM behind 60 SIGUSR1 and SIGHUP, with 300 services",
+		Saw: "the daemon ends, every time"})
 }
 
 // A reload that hangs is reported, and later ones are done.
@@ -277,6 +289,8 @@ func TestReloadHangs(t *testing.T) {
 	if got := request(t, p, "x"); got != "x" {
 		t.Errorf("got %q", got)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "a configuration file that cannot be opened for ever",
+		Saw: "served as before; the next SIGHUP reads a new file", Log: "reload: still reading the configuration after 5s; services go on as they were (another SIGHUP begins anew)"})
 }
 
 // The watchdog is answered by a worker, and the manager learns how we are,
@@ -306,6 +320,8 @@ func TestManager(t *testing.T) {
 	}
 	d.signal(syscall.SIGCONT)
 	d.await("WATCHDOG=1")
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Signals, Did: "a service manager with a watchdog",
+		Saw: "answered by a worker that could serve a client"})
 }
 
 // A daemon without services waits for some.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"goinetd/inetd/reliability"
 )
 
 // A program that reads one datagram and ends is started again for what is
@@ -41,6 +43,8 @@ func TestDatagramWaitBurst(t *testing.T) {
 		t.Errorf("START says port %s, the client's is %s", starts[0][1], want)
 	}
 	d.find(`EXIT: \S+ status=0 pid=\d+ duration=0\(sec\)`, 50)
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Clients, Did: "50 clients of a UDP wait service at once",
+		Saw: "50 of 50 answered"})
 }
 
 // A stream wait program accepts for itself. When it ends, the next client

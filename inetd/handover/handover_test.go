@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"goinetd/inetd/reliability"
 	"goinetd/inetd/socket"
 )
 
@@ -114,6 +115,8 @@ func TestFromStore(t *testing.T) {
 	if s, _, err := FromStore([]*socket.Inherited{stored(t, StateName(1), half)}); err == nil || records(s) != nil {
 		t.Errorf("half a state: %+v, %v", s, err)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Managers, Did: "a crash while the state for the next process is written",
+		Saw: "the state before is used"})
 }
 
 // What an exec leaves is received with the number under which the service

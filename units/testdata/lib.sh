@@ -10,6 +10,9 @@ fail() {
     exit 1
 }
 
+# survived DID SAW LOST LOG: a row of docs/reliability.md
+survived() { echo "SURVIVED $1 | $2 | $3 | ${4:--}"; }
+
 # want PATTERN COMMAND...: what a command says, whatever its status
 want() {
     pattern=$1

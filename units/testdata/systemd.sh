@@ -50,6 +50,7 @@ sed -i 's/^OPTIONS=.*/OPTIONS="--loud"/' /etc/default/inetd
 status 1 systemctl restart inetd.service
 want '^64$' systemctl show -P ExecMainStatus inetd.service
 want '^0$' systemctl show -P NRestarts inetd.service
+survived 'a wrong option in /etc/default/inetd' 'nothing is served' 'nothing: one start, status 64, no restart' 'inetd: unknown option --'
 cp default.before /etc/default/inetd
 systemctl start inetd.service
 
@@ -214,6 +215,7 @@ sleep 2.5 # two and a half watchdogs, which it has to outlive
 kill -STOP "$before"
 soon sh -c '[ "$(systemctl show -P MainPID inetd.service)" != '"$before"' ] && [ "$(systemctl is-active inetd.service)" = active ]'
 serves 7007 hello || fail "not served after the watchdog"
+survived 'a daemon that is stopped (SIGSTOP)' 'wait until the watchdog has it replaced' 'nothing' 'inetd.service: Watchdog timeout'
 rm -r /run/systemd/system/inetd.service.d
 systemctl daemon-reload
 
@@ -266,12 +268,18 @@ LOG='journalctl -u inetd.service -o cat --no-pager'
 
 step what restarts keep
 survive restarts
+survived 'three restarts (systemctl restart) under load' 'every client of TCP, UDP and a Unix socket served' \
+    'nothing: a program of before goes on and counts, a line that is wrong meanwhile changes nothing, START has its EXIT' '7015: invalid or missing in the configuration; keeps its previous settings until the errors are fixed'
 
 step what kill -9 keeps
 LOST=2 survive crash
+survived 'kill -9 of the daemon under load' 'none refused; served again after 0.2 to 0.4 s' \
+    'at most one client for each core: accepted, and not yet handed to its program; else as with a restart' 'inetd.service: Main process exited, code=killed, status=9/KILL'
 
 step ten upgrades under load
 survive upgrades
+survived 'ten upgrades of the package (dpkg -i) under load, by systemd' 'every client of TCP, UDP and a Unix socket served' \
+    'nothing: as with a restart'
 
 step an upgrade under load
 before=$(systemctl show -P MainPID inetd.service)

@@ -86,6 +86,8 @@ cmp xinetd.conf /etc/xinetd.conf || fail "xinetd.conf"
 diff -r xinetd.d /etc/xinetd.d || fail "xinetd.d"
 names
 
+survived 'apt purge xinetd, whose configuration is read' 'served as before, and after a reload and a restart' 'nothing: xinetd.conf stays'
+
 step ours is removed
 remove -P goinetd
 clean() {
