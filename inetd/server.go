@@ -8,16 +8,19 @@
 //	listener.go   under the lock: is it listening, may one more client come?
 //	accept.go     accept4(2); the service's policy; admission; dispatch
 //	lookup.go     only where a host name or an ident user is needed first
-//	program.go    environment, fork and exec, the START line
+//	program.go    environment, fork and exec, the START line; watch.go: starts
+//	              that hang
 //	reap.go       the program ended: its slot is free, the EXIT line
 //
 // Instead of program.go, builtin.go serves what inetd serves itself, from the
-// same epoll set, and redirect.go forwards to another address. A wait service
+// same epoll set, and redirect.go forwards to another address; connections.go
+// bounds both. A wait service
 // has no accept: wait.go hands its socket off to the program.
 //
 // # Changing what is served
 //
-// reload.go applies a configuration, sockets.go knows which socket is for which
+// reload.go applies a configuration, handover.go does so for the next process,
+// registry.go has the services, sockets.go knows which socket is for which
 // address, bind.go opens them, suspend.go closes services for a while, status.go
 // reports.
 //
