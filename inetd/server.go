@@ -14,8 +14,8 @@
 //
 // Instead of program.go, builtin.go serves what inetd serves itself, from the
 // same epoll set, and redirect.go forwards to another address; connections.go
-// bounds both. A wait service
-// has no accept: wait.go hands its socket off to the program.
+// bounds both. A wait service has no accept: wait.go hands its socket off to
+// the program.
 //
 // # Changing what is served
 //
