@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"goinetd/inetd/reliability"
 )
 
 // builtins starts a daemon with every builtin on a port of its own.
@@ -131,6 +133,8 @@ func TestNoDatagramLoops(t *testing.T) {
 	if !send(&net.UDPAddr{IP: net.IPv4(127, 0, 0, 2)}, ports["echo"]) {
 		t.Errorf("loopback is not answered\n%s", d.text())
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Clients, Did: "datagrams from the ports of services that answer",
+		Saw: "not answered, so that no loop begins"})
 }
 
 // On a host with several addresses, an answer comes from the one that was

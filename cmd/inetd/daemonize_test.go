@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"goinetd/inetd/reliability"
 )
 
 // inBackground starts an inetd as people do, and gives its pid.
@@ -128,6 +130,8 @@ func TestBackgroundPortTaken(t *testing.T) {
 		}
 		syscall.Kill(pid, syscall.SIGTERM)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "a start in the background whose only port is taken",
+		Saw: "served when the port is free; the start ends with 75", Log: "serves nothing yet: no port could be opened; pid N runs on and retries"})
 }
 
 // A second inetd on a pidfile says who has it, and ends; a pidfile that was
@@ -152,6 +156,8 @@ func TestPidfile(t *testing.T) {
 	if _, err := os.Stat(pidfile); err == nil {
 		t.Error("the pidfile stays behind")
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Hosts, Did: "a second inetd on the same pidfile; a pidfile that was left behind",
+		Saw: "the first serves on; the second does not start, and says who has it", Log: "an inetd runs already: pid N (...) holds /x/pid"})
 }
 
 // TERM, INT and QUIT end the daemon at once; its programs finish on their
@@ -179,6 +185,8 @@ func TestEnding(t *testing.T) {
 			t.Errorf("%v: the running client got %q", sig, got)
 		}
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Signals, Did: "SIGTERM, SIGINT and SIGQUIT while programs run",
+		Saw: "refused at once; programs that run finish", Log: "SIGTERM: stopped listening; N programs still running"})
 }
 
 // hasState looks for a state among those that a daemon reported before it ended.

@@ -198,7 +198,7 @@ func TestForkRefused(t *testing.T) {
 	if _, err := io.ReadFull(third, make([]byte, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if got := readAll(t, dial(t, p)); got != "" { // given up after five tries
+	if got := readAll(t, dial(t, p)); got != "" { // given up after ten tries
 		t.Errorf("got %q", got)
 	}
 	d.find(`FAIL: \d+ exec /bin/cat: resource temporarily unavailable .* from=127\.0\.0\.1 port=\d+`, 1)

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"goinetd/inetd/reliability"
 )
 
 // hosts.allow and hosts.deny, with names, users and options, in namespaces
@@ -148,6 +150,8 @@ func TestIdentLoop(t *testing.T) {
 	if n := strings.Count(d.text(), "START: "); n != 1 {
 		t.Errorf("%d starts for one client", n)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Clients, Did: "a service on the ident port that wants to know its clients' users",
+		Saw: "served; nobody is asked"})
 }
 
 // Names in address lists: who comes from an address that has the name, and
@@ -261,6 +265,8 @@ func TestIdent(t *testing.T) {
 	if n, _ := io.Copy(io.Discard, from2(t, "127.0.0.2", p)); n == 0 || time.Since(began) > time.Second {
 		t.Errorf("%d bytes after %v for another client", n, time.Since(began))
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Clients, Did: "ident servers that never answer, lie, or are not there",
+		Saw: "refused or served as the service says; others are not delayed", Log: "NOID: N 127.0.0.1 ..."})
 }
 
 // What fail2ban's and logwatch's own filters read in our lines.

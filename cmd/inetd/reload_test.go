@@ -219,14 +219,16 @@ func TestReloadHandedOffSocket(t *testing.T) {
 	d.reload(other) // gone for good: closed when its program is
 	release()
 	d.find(`EXIT: `, 2)
-	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		if l, err := net.ListenPacket("udp", at(p)); err == nil {
+	for began, free := time.Now(), false; !free; time.Sleep(10 * time.Millisecond) {
+		l, err := net.ListenPacket("udp", at(p))
+		if free = err == nil; free {
 			l.Close()
-			return
 		} else if time.Since(began) > patience {
 			t.Fatal(err)
 		}
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "a reload that takes away a wait service whose program has the socket, and one that brings it back",
+		Saw: "served by that program, throughout"})
 }
 
 // A line that is broken keeps its socket, although a line beside it would
@@ -292,6 +294,8 @@ func TestReloadChangesKind(t *testing.T) {
 	if strings.Contains(d.text(), "in use") {
 		t.Error(d.text())
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "reloads that make a service any other kind on its socket",
+		Saw: "served as the new kind"})
 }
 
 // The status that systemctl shows has problems of the configuration and

@@ -136,6 +136,8 @@ func TestUpgradeTimeout(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	d.find("x: pid [0-9]+ terminated: session_timeout of 2s exceeded", 1)
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Signals, Did: "an upgrade while a program has a session_timeout",
+		Saw: "ended in time by the next inetd", Log: "x: pid N terminated: session_timeout of 2s exceeded"})
 }
 
 // Relative paths on the command line mean the same after an upgrade.

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"goinetd/inetd/reliability"
 )
 
 // entry is a service of xinetd.conf that answers with date(1), unless the
@@ -383,6 +385,8 @@ func TestUnreadDatagrams(t *testing.T) {
 	if n := strings.Count(d.text(), "START: "); n != 5 {
 		t.Errorf("%d starts", n)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Starts, Did: "a program that leaves its datagrams unread",
+		Saw: "suspended by cps, and resumed", Log: "Deactivating service N due to excessive incoming connections.  Restarting in N seconds."})
 }
 
 // Services behind tcpmux have terms of their own.
@@ -504,6 +508,8 @@ func TestXinetdBrokenReload(t *testing.T) {
 	if got := readAll(t, c); got != "z" {
 		t.Errorf("a session from before: %q", got)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "a file of xinetd.d that an edit has broken",
+		Saw: "served as before", Lost: "nothing: no limit, no list", Log: "N: invalid or missing in the configuration; keeps its previous settings until the errors are fixed"})
 }
 
 // By the name xinetd it takes xinetd's options.

@@ -229,7 +229,7 @@ const startSlack = 2 * time.Second
 
 // runs reports whether the pid is still the program that was noted. One that
 // is our child keeps its pid until we reap it; of another, the kernel's start
-// time tells.
+// time is compared.
 func (c Child) runs() bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.PID))
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"goinetd/config"
+	"goinetd/inetd/reliability"
 )
 
 func getOption(t *testing.T, fd, level, name int) int {
@@ -158,6 +159,8 @@ func TestUnix(t *testing.T) {
 	if _, err := Open(a, o); err == nil || Retryable(err) || !strings.Contains(err.Error(), "is not a socket") {
 		t.Errorf("a plain file in its place: %v", err)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Hosts, Did: "a Unix socket's path with a stale socket, a live one, or another file",
+		Saw: "a stale one is replaced; others are left alone"})
 }
 
 func TestAddresses(t *testing.T) {

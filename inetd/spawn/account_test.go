@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"goinetd/inetd/reliability"
 )
 
 // Out of descriptors, nobody is said not to exist.
@@ -42,6 +44,8 @@ func TestAccountsOutOfDescriptors(t *testing.T) {
 	if _, err := read.Lookup("nosuchuser", ""); err == nil || err.Error() != `unknown user "nosuchuser"` {
 		t.Errorf("the error is %v", err)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Shortages, Did: "no descriptor left to read /etc/passwd",
+		Saw: "as before", Lost: "nothing: it is no unknown user"})
 }
 
 // A line of group(5) may be longer than any buffer.
@@ -78,6 +82,8 @@ func TestSlowGetent(t *testing.T) {
 			t.Errorf("%s: the error is %v", name, err)
 		}
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "a name service that does not reply, drips, or does not end",
+		Saw: "served as before; 5 s are waited once for all users"})
 }
 
 // Users that /etc/passwd does not have are asked for together, and a name

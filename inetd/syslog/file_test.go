@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"goinetd/inetd/reliability"
 )
 
 // A full disk is reported once, and not for each line.
@@ -28,6 +30,8 @@ func TestFullDisk(t *testing.T) {
 	if n := noted.Load(); n != 1 {
 		t.Errorf("told %d times", n)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Shortages, Did: "a log file on a full disk",
+		Saw: "served", Lost: "the lines of that time, which is said once"})
 }
 
 // The daemon's own log in a file says who and how grave.
@@ -77,4 +81,6 @@ func TestPartialWrite(t *testing.T) {
 	if got := string(buf[:n]); !regexp.MustCompile(`^\n\S+: next\n\S+: after\n$`).MatchString(got) {
 		t.Errorf("got %q", got)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Shortages, Did: "a log line that fits into the disk only in part",
+		Saw: "served", Lost: "the rest of that line: the next begins on a line of its own"})
 }

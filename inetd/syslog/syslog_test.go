@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"goinetd/inetd/reliability"
 )
 
 const patience = 30 * time.Second
@@ -64,6 +66,8 @@ func TestSyslogComesAndGoes(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	l.Flush()
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Hosts, Did: "a syslog daemon that comes late, goes, and comes back",
+		Saw: "served", Lost: "nothing: lines wait for it"})
 }
 
 // A log that nobody reads keeps nobody waiting and takes a bounded amount of
@@ -93,6 +97,8 @@ func TestSyslogStuck(t *testing.T) {
 	if got := next(t, c); !strings.HasSuffix(got, "after") {
 		t.Errorf("got %q", got)
 	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Hosts, Did: "a syslog daemon that does not read",
+		Saw: "served: no log line is waited for", Lost: "lines over 1 MB, which are counted and said"})
 }
 
 // What clients choose cannot forge a line.
