@@ -237,6 +237,11 @@ func (s *Server) HandOver() handover.State {
 	defer s.changing.Unlock()
 	s.saveMoments()
 	state := s.state
+	if _, pending := s.watch.all(); s.table != nil {
+		for _, p := range pending { // killed by Quiesce: to be reaped
+			s.table.Add(handover.Child{PID: p.f.PID, Start: handover.Uptime()})
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopLocked()

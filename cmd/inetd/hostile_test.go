@@ -237,6 +237,53 @@ func TestSlowFile(t *testing.T) {
 		Saw: "other services start 2 s later", Log: "x: its files could not be looked at within 2s"})
 }
 
+// leased returns a program whose exec waits until the returned file is closed,
+// because that has a lease on it (fcntl(2)).
+func leased(t *testing.T) (path string, holder *os.File) {
+	t.Helper()
+	program, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder, err = os.OpenFile(write(t, folder(t)+"/leased", string(program), 0o755), os.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { holder.Close() })
+	signal.Ignore(unix.SIGIO) // asks for the lease back
+	if _, err := unix.FcntlInt(holder.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		lacking(t, fmt.Sprintf("a file system with leases (%v)", err))
+	}
+	return holder.Name(), holder
+}
+
+// An upgrade ends starts that hang, and leaves nothing of them.
+func TestUpgradeWhileStartsHang(t *testing.T) {
+	t.Parallel()
+	need(t, "root")
+	if portable {
+		t.Skip("syscall.ForkExec does not say which child it waits for")
+	}
+	program, _ := leased(t)
+	p, hidden, q := port(t), port(t), port(t)
+	d := setup{flags: []string{"-l"}, conf: fmt.Sprintf("%s stream tcp nowait nobody %s x\n%s stream tcp nowait nobody %s x\n%s stream tcp nowait nobody /bin/echo echo fine\n",
+		at(p), program, at(hidden), program, at(q))}.start(t)
+	before := d.count("fd")
+	dial(t, p)
+	d.find(`has not executed its program after`, 1)
+	dial(t, hidden) // is forked
+	d.find(`has not executed its program after`, 2)
+	d.signal(syscall.SIGUSR2)
+	d.await("RELOADING=1")
+	d.await("READY=1")
+	if got := request(t, q, ""); got != "fine\n" {
+		t.Errorf("got %q", got)
+	}
+	d.idle(before)
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Signals, Did: "an upgrade while starts hang",
+		Saw: "refused, but for those of other services", Lost: "the starts that hang"})
+}
+
 // A program that cannot be executed in time is refused, and its service goes
 // on: here its owner holds a lease on its file (fcntl(2)), so that the exec
 // waits for lease-break-time.
@@ -246,19 +293,7 @@ func TestStartTimeout(t *testing.T) {
 	if portable {
 		t.Skip("syscall.ForkExec does not say which child it waits for")
 	}
-	program, err := os.ReadFile("/bin/true")
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.OpenFile(write(t, folder(t)+"/leased", string(program), 0o755), os.O_RDONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	signal.Ignore(unix.SIGIO) // asks for the lease back
-	if _, err := unix.FcntlInt(file.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
-		lacking(t, fmt.Sprintf("a file system with leases (%v)", err))
-	}
+	program, file := leased(t)
 	p, q := port(t), port(t)
 	conf := fmt.Sprintf(`
 [service.leased]
@@ -271,7 +306,7 @@ listen = "tcp:%s"
 user = "nobody"
 server = "/bin/echo"
 server_args = ["fine"]
-`, at(p), file.Name(), at(q))
+`, at(p), program, at(q))
 	d := setup{conf: conf, flags: []string{"-l", "-f", "toml"}}.start(t)
 	for range 3 { // the first by vfork, the others by fork
 		if got := request(t, p, ""); got != "" {
