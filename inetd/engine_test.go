@@ -144,6 +144,9 @@ func (s *testServer) listener(name string) *listener {
 	return nil
 }
 
+// givenOut are the addresses that freeAddr has returned.
+var givenOut sync.Map
+
 // freeAddr returns an address of loopback whose port is free for TCP and UDP.
 // It is below those that the kernel assigns to clients, any of which may take
 // one between here and its use.
@@ -151,6 +154,9 @@ func freeAddr(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		at := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000))
+		if _, twice := givenOut.LoadOrStore(at, true); twice {
+			continue
+		}
 		l, err := net.Listen("tcp", at)
 		if err != nil {
 			continue
