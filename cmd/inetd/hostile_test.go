@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -257,7 +258,11 @@ func leased(t *testing.T) (path string, holder *os.File) {
 	return holder.Name(), holder
 }
 
-// An upgrade ends starts that hang, and leaves nothing of them.
+// startTimeout is the default of start_timeout.
+const startTimeout = 10 * time.Second
+
+// An upgrade ends starts that hang, and leaves nothing of them. While they
+// hang, the connections of other clients end.
 func TestUpgradeWhileStartsHang(t *testing.T) {
 	t.Parallel()
 	need(t, "root")
@@ -265,14 +270,24 @@ func TestUpgradeWhileStartsHang(t *testing.T) {
 		t.Skip("syscall.ForkExec does not say which child it waits for")
 	}
 	program, _ := leased(t)
-	p, hidden, q := port(t), port(t), port(t)
-	d := setup{flags: []string{"-l"}, conf: fmt.Sprintf("%s stream tcp nowait nobody %s x\n%s stream tcp nowait nobody %s x\n%s stream tcp nowait nobody /bin/echo echo fine\n",
-		at(p), program, at(hidden), program, at(q))}.start(t)
+	p, hidden, q, echo := port(t), port(t), port(t), port(t)
+	d := setup{flags: []string{"-l"}, conf: fmt.Sprintf("%s stream tcp nowait nobody %s x\n%s stream tcp nowait nobody %s x\n%s stream tcp nowait nobody /bin/echo echo fine\n%s stream tcp nowait root internal echo\n",
+		at(p), program, at(hidden), program, at(q), at(echo))}.start(t)
 	before := d.count("fd")
+	other := dial(t, echo)
+	io.WriteString(other, "x")
+	if _, err := io.ReadFull(other, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
 	dial(t, p)
 	d.find(`has not executed its program after`, 1)
 	dial(t, hidden) // is forked
 	d.find(`has not executed its program after`, 2)
+	other.CloseWrite()
+	other.SetDeadline(time.Now().Add(startTimeout / 2))
+	if _, err := other.Read(make([]byte, 1)); err != io.EOF { // a child that hangs has no copy of its connection
+		t.Errorf("the end of another client's connection: %v", err)
+	}
 	d.signal(syscall.SIGUSR2)
 	d.await("RELOADING=1")
 	d.await("READY=1")
