@@ -133,13 +133,18 @@ func (s *soak) askDatagram(name, text string) (string, error) {
 		for again := false; !again; {
 			c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 			n, err := c.Read(buf)
-			if err == nil {
-				return string(buf[:n]), nil
+			switch answer := string(buf[:n]); {
+			case err == nil && answer != text && strings.HasPrefix(answer, "question ") && s.late.Add(1) <= s.resent.Load():
+				continue // the second answer to who had this port before us
+			case err == nil:
+				return answer, nil
 			}
 			if !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().After(end) {
 				return "", err
 			}
-			again = s.kills[name].Load() > kills
+			if again = s.kills[name].Load() > kills; again {
+				s.resent.Add(1)
+			}
 		}
 	}
 }
