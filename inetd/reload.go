@@ -189,6 +189,9 @@ func (s *Server) claimListenersLocked(defs []*service.Definition, unconfigured [
 	for _, svc := range s.services.byKey {
 		for _, l := range svc.listeners {
 			s.adaptLocked(l)
+			if l.state == statePaused { // perhaps for the hold of the service that had it
+				s.setStateLocked(l, stateListening)
+			}
 		}
 		svc.saturated = true // whatever the limits were, look again
 		s.unsaturateLocked(svc)

@@ -535,6 +535,27 @@ func TestProgramsOfNoService(t *testing.T) {
 	}
 }
 
+// A service that gets the socket of one that is held does not wait for that,
+// and the other's new socket does.
+func TestReloadWhileHeld(t *testing.T) {
+	one, two := freeAddr(t), freeAddr(t)
+	s := newTestServer(t, echo("a", one, "")+echo("b", two, ""))
+	held := s.listener("a").svc
+	s.mu.Lock()
+	s.holdLocked(held)
+	s.mu.Unlock()
+	s.reload(echo("a", two, "") + echo("b", one, ""))
+	if got := s.served(); got != "a paused, b listening" {
+		t.Errorf("while a is held: %s", got)
+	}
+	s.mu.Lock()
+	s.unholdLocked(held)
+	s.mu.Unlock()
+	if got := s.served(); got != "a listening, b listening" {
+		t.Errorf("after it: %s", got)
+	}
+}
+
 // Nothing listens again while an upgrade is about to begin.
 func TestQuiescing(t *testing.T) {
 	s := newTestServer(t, echo("a", freeAddr(t), ""))
