@@ -80,8 +80,7 @@ func (d *daemon) dryStart() (output string, err error) {
 		return "", err
 	}
 	late := time.AfterFunc(dryStartTimeout, func() { p.Kill() })
-	text, _ := io.ReadAll(io.LimitReader(r, maxOutput))
-	r.Close()
+	text := readTail(r)
 	ended, err := p.Wait()
 	switch {
 	case !late.Stop():
@@ -94,8 +93,22 @@ func (d *daemon) dryStart() (output string, err error) {
 	return string(text), nil
 }
 
-// maxOutput is how much of a dry start's output is read, in bytes.
+// maxOutput is how much of a dry start's output is kept, in bytes: the last
+// line says how it ended, and thousands of services can have warnings before.
 const maxOutput = 64 << 10
+
+// readTail reads to the end, and returns what was read last.
+func readTail(r io.Reader) (tail []byte) {
+	buf := make([]byte, 4096)
+	for {
+		n, err := r.Read(buf)
+		tail = append(tail, buf[:n]...)
+		tail = tail[max(0, len(tail)-maxOutput):]
+		if err != nil {
+			return tail
+		}
+	}
+}
 
 // quoted returns the last line of an output, for an error.
 func quoted(output string) string {
