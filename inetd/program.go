@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -58,7 +59,7 @@ func (s *Server) endStart(sc *scratch, c *client, image *spawn.Image, t *task, p
 	case t.command != "":
 		s.commandFailed(sc, c, t, err)
 	default:
-		if step, retry := temporary(err); retry && c.tries < maxTries && (c.def.Policy == nil || !c.def.Policy.NoRetry) {
+		if step, retry := temporary(err); retry && c.tries < triesFor(step) && (c.def.Policy == nil || !c.def.Policy.NoRetry) {
 			s.retryLater(c, image, step)
 			return
 		}
@@ -88,6 +89,17 @@ const (
 	retryPause = 500 * time.Millisecond
 )
 
+// maxDescriptorTries is maxTries where we are out of descriptors. The clients
+// whose programs run give them back, and nobody in the queue is given up.
+const maxDescriptorTries = 120
+
+func triesFor(step *spawn.StepError) int {
+	if step.Errno == syscall.EMFILE || step.Errno == syscall.ENFILE {
+		return maxDescriptorTries
+	}
+	return maxTries
+}
+
 // retries are the clients whose programs could not be started for want of
 // processes or memory. One job tries all of them in turn, so that what the
 // host is short of is not used up by trying. They are guarded by Server.mu.
@@ -99,6 +111,7 @@ type retries struct {
 type retry struct {
 	c     client
 	image *spawn.Image
+	why   *spawn.StepError
 }
 
 // retryLater keeps a client, and tries to start its program again. Its
@@ -110,7 +123,7 @@ func (s *Server) retryLater(c *client, image *spawn.Image, why *spawn.StepError)
 		s.log.Printf(syslog.Warning, "%s: %v; the client waits, retrying every %v", c.def.Name, why, retryPause)
 	}
 	s.holdLocked(c.svc)
-	s.retries.waiting = append(s.retries.waiting, retry{*c, image})
+	s.retries.waiting = append(s.retries.waiting, retry{*c, image, why})
 	if !s.retries.scheduled {
 		s.retries.scheduled = true
 		time.AfterFunc(retryPause, func() { s.addJob(s.retryStarts) })
@@ -124,16 +137,15 @@ func (s *Server) retryStarts(sc *scratch) {
 	list := s.retries.waiting
 	s.retries = retries{}
 	s.mu.Unlock()
-	failed := map[*activeService]bool{}
+	failed := map[*activeService]*spawn.StepError{}
 	for i := range list {
 		c, image := &list[i].c, list[i].image
 		c.tries++
-		if failed[c.svc] && c.tries < maxTries {
-			s.retryLater(c, image, nil)
+		if step := failed[c.svc]; step != nil && c.tries < triesFor(step) {
+			s.retryLater(c, image, step)
 		} else {
-			holds := s.holdsOf(c.svc)
 			s.serveProgram(sc, c, image)
-			failed[c.svc] = s.holdsOf(c.svc) > holds
+			failed[c.svc] = s.lastRetry(c.svc)
 		}
 		s.mu.Lock()
 		s.unholdLocked(c.svc)
@@ -141,10 +153,15 @@ func (s *Server) retryStarts(sc *scratch) {
 	}
 }
 
-func (s *Server) holdsOf(svc *activeService) int32 {
+// lastRetry returns why the client that was last put among those that wait
+// does, if it is one of a service; else nil.
+func (s *Server) lastRetry(svc *activeService) *spawn.StepError {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return svc.holds
+	if n := len(s.retries.waiting); n > 0 && s.retries.waiting[n-1].c.svc == svc {
+		return s.retries.waiting[n-1].why
+	}
+	return nil
 }
 
 // setEnvironment writes the variables that describe a client to its program:

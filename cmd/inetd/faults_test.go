@@ -158,6 +158,30 @@ func TestOutOfDescriptors(t *testing.T) {
 		Saw: "60 of 60 served, in turn", Lost: "nothing; at most 200 ms of CPU in 2 s of waiting", Log: "accept: too many open files; clients wait, retrying every second"})
 }
 
+// Out of descriptors for programs: the clients that wait are not given up, for
+// longer than a start is tried again for want of processes.
+func TestOutOfDescriptorsForPrograms(t *testing.T) {
+	t.Parallel()
+	need(t, "root")
+	p := port(t)
+	d := setup{conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/cat cat\n", at(p)), flags: []string{"-l"}, before: []string{"sh", "-c", `ulimit -n 30; exec "$@"`, "sh"}}.start(t)
+	var conns []*net.TCPConn
+	for range 40 {
+		conns = append(conns, dial(t, p))
+	}
+	d.find(`too many open files; the clients? waits?`, 1)
+	time.Sleep(6 * time.Second) // longer than the time after which the others are given up
+	for i, c := range conns {
+		fmt.Fprintf(c, "%d", i)
+		c.CloseWrite()
+		if got := readAll(t, c); got != strconv.Itoa(i) {
+			t.Fatalf("connection %d got %q\n%s", i, got, tail(d.text()))
+		}
+	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Shortages, Did: "40 clients of programs with 30 descriptors, for 6 s",
+		Saw: "40 of 40 served, in turn", Log: "fork: too many open files; the client waits, retrying every 500ms"})
+}
+
 // cpu returns the time that the daemon has used, in milliseconds.
 func (d *daemonProcess) cpu() int {
 	d.t.Helper()
