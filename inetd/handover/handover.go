@@ -260,6 +260,10 @@ func Receive() (State, error) {
 	}
 	unix.CloseOnExec(fd)
 	s, err := read(file)
+	if old := readUnversioned(file); old != nil {
+		s.Close()
+		s, err = State{Exec: old}, nil
+	}
 	if s.Exec != nil {
 		for _, d := range s.Exec.Sockets {
 			s.Sockets = append(s.Sockets, socket.FromExec(d.FD, d.Name))
@@ -278,6 +282,29 @@ func Receive() (State, error) {
 		err = fmt.Errorf("%s: %w", Variable, err)
 	}
 	return s, err
+}
+
+// readUnversioned reads the sockets of a state of versions before version 1: a
+// line for each socket, and for each program. It returns nil for what is none.
+func readUnversioned(file *os.File) *Descriptors {
+	d := &Descriptors{Table: -1}
+	for lines := bufio.NewScanner(io.NewSectionReader(file, 0, 1<<62)); lines.Scan(); {
+		var one Descriptor
+		switch line := lines.Text(); {
+		case strings.HasPrefix(line, "child "):
+		case !strings.HasPrefix(line, "socket "):
+			return nil
+		default:
+			if _, err := fmt.Sscanf(line, "socket %d %q", &one.FD, &one.Name); err != nil {
+				return nil
+			}
+			d.Sockets = append(d.Sockets, one)
+		}
+	}
+	if d.Sockets == nil {
+		return nil
+	}
+	return d
 }
 
 // useTable opens a table, and takes the programs that are in it.

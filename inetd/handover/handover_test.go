@@ -1,7 +1,9 @@
 package handover
 
 import (
+	"fmt"
 	"iter"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -136,6 +138,28 @@ func TestReceive(t *testing.T) {
 		t.Errorf("received twice: %+v, %v", again, err)
 	}
 	got.Close()
+}
+
+// The sockets of a version before this form are received all the same.
+func TestReceiveUnversioned(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd := stored(t, "", int(f.Fd())).FD
+	f.Close()
+	text := fmt.Sprintf("socket %d \"left-\"\nchild 812 1700000000 192.0.2.7:40112 \"echo/stream tcp0 \"\n", fd)
+	t.Setenv(Variable, strconv.Itoa(stored(t, "", int(file(t, text).Fd())).FD))
+	got, err := Receive()
+	if err != nil || len(got.Sockets) != 1 || got.Sockets[0].Address.Addr.String() != l.Addr().String() || !got.Sockets[0].Retained() || records(got) != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+	unix.Close(fd)
 }
 
 // A table that another process opens has the programs that still run: not
