@@ -260,9 +260,9 @@ func Receive() (State, error) {
 	}
 	unix.CloseOnExec(fd)
 	s, err := read(file)
-	if old := readUnversioned(file); old != nil {
+	if old := readUnversioned(file); old.Exec != nil {
 		s.Close()
-		s, err = State{Exec: old}, nil
+		s, err = old, nil
 	}
 	if s.Exec != nil {
 		for _, d := range s.Exec.Sockets {
@@ -284,27 +284,32 @@ func Receive() (State, error) {
 	return s, err
 }
 
-// readUnversioned reads the sockets of a state of versions before version 1: a
-// line for each socket, and for each program. It returns nil for what is none.
-func readUnversioned(file *os.File) *Descriptors {
+// readUnversioned reads a state of versions before version 1: a line for each
+// socket, and for each program, which is only reaped. What is none has no
+// Exec.
+func readUnversioned(file *os.File) (s State) {
 	d := &Descriptors{Table: -1}
 	for lines := bufio.NewScanner(io.NewSectionReader(file, 0, 1<<62)); lines.Scan(); {
 		var one Descriptor
 		switch line := lines.Text(); {
 		case strings.HasPrefix(line, "child "):
+			var c Child
+			if _, err := fmt.Sscanf(line, "child %d", &c.PID); err == nil {
+				s.Children = append(s.Children, c)
+			}
 		case !strings.HasPrefix(line, "socket "):
-			return nil
+			return State{}
 		default:
 			if _, err := fmt.Sscanf(line, "socket %d %q", &one.FD, &one.Name); err != nil {
-				return nil
+				return State{}
 			}
 			d.Sockets = append(d.Sockets, one)
 		}
 	}
-	if d.Sockets == nil {
-		return nil
+	if d.Sockets != nil {
+		s.Exec = d
 	}
-	return d
+	return s
 }
 
 // useTable opens a table, and takes the programs that are in it.

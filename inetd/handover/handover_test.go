@@ -156,7 +156,7 @@ func TestReceiveUnversioned(t *testing.T) {
 	text := fmt.Sprintf("socket %d \"left-\"\nchild 812 1700000000 192.0.2.7:40112 \"echo/stream tcp0 \"\n", fd)
 	t.Setenv(Variable, strconv.Itoa(stored(t, "", int(file(t, text).Fd())).FD))
 	got, err := Receive()
-	if err != nil || len(got.Sockets) != 1 || got.Sockets[0].Address.Addr.String() != l.Addr().String() || !got.Sockets[0].Retained() || records(got) != nil {
+	if err != nil || len(got.Sockets) != 1 || got.Sockets[0].Address.Addr.String() != l.Addr().String() || !got.Sockets[0].Retained() || records(got) != nil || len(got.Children) != 1 || got.Children[0].PID != 812 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	unix.Close(fd)
