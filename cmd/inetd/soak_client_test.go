@@ -126,7 +126,7 @@ func (s *soak) askDatagram(name, text string) (string, error) {
 	buf := make([]byte, 100)
 	end := time.Now().Add(patience)
 	for {
-		kills := s.kills[name].Load()
+		sent := time.Now()
 		if _, err := io.WriteString(c, text); err != nil {
 			return "", err
 		}
@@ -142,7 +142,8 @@ func (s *soak) askDatagram(name, text string) (string, error) {
 			if !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().After(end) {
 				return "", err
 			}
-			if again = s.kills[name].Load() > kills; again {
+			// A program reads for a moment after the signal was sent.
+			if again = s.killed[name].Load() > sent.Add(-time.Second).UnixMilli(); again {
 				s.resent.Add(1)
 			}
 		}
@@ -195,5 +196,6 @@ func (s *soak) killChild(pid int, service, program string) bool {
 		s.kills[service].Add(-1)
 		return false
 	}
+	s.killed[service].Store(time.Now().UnixMilli())
 	return true
 }
