@@ -108,6 +108,8 @@ var accessAttributes = table{
 		get: getSources(func(s *Service) []Source { return s.NoAccess })},
 	{name: "access_times", security: true, kind: kindList, min: 1, max: -1, hint: "write hours as 8:00-18:30, local time", set: setTimes, get: getTimes},
 	{name: "libwrap", kind: kindBoolOrText, perService: true, security: true, min: 1, max: 1, hint: "write a daemon name for hosts_access(5), yes or no", set: setLibwrap, get: getLibwrap},
+	{name: "libwrap_fail_closed", extension: true, security: true, kind: kindBool, min: 1, max: 1, hint: yesNo,
+		set: setBool(func(s *Service) *bool { return &s.LibwrapFailClosed }), get: getBool(func(s *Service) bool { return s.LibwrapFailClosed })},
 	{name: "deny_time", min: 1, max: 1, hint: "write minutes, FOREVER or NEVER", set: setDenyTime, get: getDenyTime},
 	{name: "banner", min: 1, max: 1, hint: "write a file's absolute path", set: setPath(func(s *Service) *string { return &s.Banner }),
 		get: getText(func(s *Service) string { return s.Banner })},

@@ -177,11 +177,14 @@ type Service struct {
 	// Who may come, and when.
 	OnlyFrom    []Source // nil: everybody; empty: nobody
 	NoAccess    []Source
-	AccessTimes []Span        // none: always
-	Libwrap     string        // daemon name for hosts_access(5); empty: not consulted
-	IDOnly      bool          // only clients whose ident server answers
-	Sensor      bool          // nobody is served, and who comes is banned from every service
-	DenyTime    time.Duration // of that ban: 0: none, Forever
+	AccessTimes []Span // none: always
+	Libwrap     string // daemon name for hosts_access(5); empty: not consulted
+
+	LibwrapFailClosed bool // hosts.deny refuses by name where the name service does not answer
+
+	IDOnly   bool          // only clients whose ident server answers
+	Sensor   bool          // nobody is served, and who comes is banned from every service
+	DenyTime time.Duration // of that ban: 0: none, Forever
 
 	// Limits; 0 is no limit.
 	Instances          int // at once

@@ -348,17 +348,20 @@ func (b *builder) resolveAccess() *fault {
 		if listed && at.Network == "unix" {
 			b.warn(s.PosOf("only_from"), "say who may connect by socket_user, socket_group and socket_mode", "address lists do not apply to %s", at)
 		}
+		if listed && at.Network == "systemd" {
+			b.warn(s.PosOf("only_from"), "see that it is a socket of IPv4 or IPv6", "address lists refuse every client of %s if that is a Unix or vsock socket", at)
+		}
 	}
 	if !s.Wait || s.SocketType == Dgram {
 		return nil
 	}
-	// Its program accepts for itself, and nobody here sees the clients.
-	s.Libwrap = ""
+	// Its program accepts for itself, and nobody here sees the clients. What
+	// hosts.deny says, service.Builder looks at.
 	for _, c := range []struct {
 		name string
 		set  bool
 	}{{"only_from", s.OnlyFrom != nil && !matchesAll(s.OnlyFrom)}, {"no_access", len(s.NoAccess) > 0}, {"per_source", s.PerSource != 0},
-		{"cps_per_source", s.CPSPerSource != Rate{}}, {"libwrap", l.libwrap != "" && on}, {"idle_timeout", s.IdleTimeout > 0}, {"session_timeout", s.SessionTimeout != 0}} {
+		{"cps_per_source", s.CPSPerSource != Rate{}}, {"idle_timeout", s.IdleTimeout > 0}, {"session_timeout", s.SessionTimeout != 0}} {
 		if c.set {
 			return faultf("write wait = no, or have the program check its clients and remove the setting", "%s cannot be enforced: the program of a wait service accepts for itself", c.name).inSetting(c.name)
 		}

@@ -234,7 +234,7 @@ func (s *Service) flagsOf(d Dialect) []string {
 		set  bool
 	}{
 		{"NAMEINARGS", s.nameInArgs()}, {"NORETRY", s.NoRetry}, {"IDONLY", s.IDOnly}, {"SENSOR", s.Sensor},
-		{"NODELAY", s.NoDelay}, {"KEEPALIVE", s.KeepAlive}, {"NOLIBWRAP", d == Xinetd && s.Libwrap == "" && (!s.Wait || s.SocketType == Dgram)},
+		{"NODELAY", s.NoDelay}, {"KEEPALIVE", s.KeepAlive}, {"NOLIBWRAP", d == Xinetd && s.Libwrap == ""},
 	} {
 		if f.set {
 			flags = append(flags, f.name)

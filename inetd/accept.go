@@ -40,12 +40,14 @@ type client struct {
 // not; it is pending where a name or a user has to be looked up first.
 type decision struct {
 	service.Decision
-	needUser bool           // ask again with the client's ident user
-	actions  *hosts.Actions // what hosts_options(5) wants done
-	admitted bool           // the client has a slot
+	needServer  bool           // ask again with the name of the address that the client came to
+	needUser    bool           // ask again with the client's ident user
+	userTimeout time.Duration  // of that question; 0: the usual
+	actions     *hosts.Actions // what hosts_options(5) wants done
+	admitted    bool           // the client has a slot
 }
 
-func (d *decision) pending() bool { return d.NeedName || d.needUser }
+func (d *decision) pending() bool { return d.NeedName || d.needServer || d.needUser }
 
 // twists reports whether a command of hosts.deny takes the place of the
 // service for a client that is refused.
@@ -67,7 +69,7 @@ func (s *Server) accept(w *worker, t ticket) {
 	c := client{fd: fd, from: sockaddr.FromRaw(&w.peer), to: t.address.Addr, l: t.l, svc: t.svc, def: t.def}
 	var d decision
 	if errno == 0 && c.def.Policy != nil {
-		d = s.check(&w.scratch, &c, nil, nil)
+		d = s.check(&w.scratch, &c, lookups{})
 	}
 
 	s.mu.Lock()
@@ -141,13 +143,21 @@ func staysReady(errno unix.Errno) bool {
 }
 
 // check decides about a client by its service's policy and hosts_access(5).
-// host and user are what is known of it, nil where that has not been looked
-// up. It waits for no network, but may read hosts.allow and hosts.deny.
-func (s *Server) check(sc *scratch, c *client, host *admit.Host, user *string) decision {
+// It waits for no network, but may read hosts.allow and hosts.deny.
+func (s *Server) check(sc *scratch, c *client, known lookups) decision {
 	p := c.def.Policy
-	d := decision{Decision: p.Check(c.def.Name, c.from.Addr(), host, &s.load, time.Now(), s.now())}
-	if d.Reason == "" && !d.NeedName && p.Libwrap != "" && c.from.IsValid() && !s.o.Hosts.Empty() {
-		s.checkHosts(sc, c, &d, host, user)
+	d := decision{Decision: p.Check(c.def.Name, c.from.Addr(), known.host, &s.load, time.Now(), s.now())}
+	if d.Reason == "" && !c.from.IsValid() && !p.Access.AdmitsAll() && !c.def.NamesUnixSocket() {
+		d.Reason, d.Rule = logline.ReasonAddress, "no_address"
+	}
+	if d.Reason != "" || d.NeedName || p.Libwrap == "" || s.o.Hosts.Empty() {
+		return d
+	}
+	switch {
+	case c.from.IsValid():
+		s.checkHosts(sc, c, &d, known)
+	case s.o.Hosts.MayRefuse(p.Libwrap): // a client of a socket whose clients we cannot tell apart
+		d.Reason, d.Rule = logline.ReasonLibwrap, "no_address"
 	}
 	return d
 }

@@ -306,7 +306,7 @@ func (k *conn) startMuxService(sc *scratch) {
 	}
 	var d decision
 	if c.def.Policy != nil {
-		d = s.check(sc, &c, nil, nil)
+		d = s.check(sc, &c, lookups{})
 	}
 	s.admitMux(&c, &d)
 	k.detach()

@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"goinetd/inetd/admit"
 	"goinetd/inetd/hosts"
 	"goinetd/inetd/logline"
 	"goinetd/inetd/spawn"
@@ -17,13 +16,12 @@ import (
 // their rules ask for (hosts_options(5)).
 
 // checkHosts decides by hosts_access(5).
-func (s *Server) checkHosts(sc *scratch, c *client, d *decision, host *admit.Host, user *string) {
-	sc.request = hosts.Request{Daemon: c.def.Policy.Libwrap, Client: c.from, Server: c.localAddr(), User: user}
-	if host != nil {
-		sc.request.Host = hostname(host)
-	}
+func (s *Server) checkHosts(sc *scratch, c *client, d *decision, known lookups) {
+	p := c.def.Policy
+	sc.request = hosts.Request{Daemon: p.Libwrap, Client: c.from, Server: c.localAddr(), User: known.user,
+		Host: hostname(known.host), ServerHost: hostname(known.server), FailClosed: p.LibwrapFailClosed}
 	v := s.o.Hosts.Check(&sc.request)
-	d.NeedName, d.needUser = v.NeedName, v.NeedUser
+	d.NeedName, d.needServer, d.needUser, d.userTimeout = v.NeedName, v.NeedServerName, v.NeedUser, v.UserTimeout
 	if v.Problem != "" {
 		s.warnOnce("hosts_access: " + v.Rule + ": " + v.Problem + " (clients are refused until it is corrected)")
 	}
@@ -56,10 +54,8 @@ func (s *Server) runActions(sc *scratch, c *client, d *decision) {
 	for _, command := range a.Spawn {
 		s.spawnCommand(sc, c, command)
 	}
-	if a.Banner != "" {
-		if _, err := os.Stat(a.Banner); err == nil {
-			sendNow(c.fd, s.bannerText("", a.Banner))
-		}
+	if a.Banner != nil {
+		sendNow(c.fd, a.Banner)
 	}
 }
 

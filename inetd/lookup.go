@@ -1,6 +1,7 @@
 package inetd
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 // identTimeout is how long an ident server may take where its reply is only
 // logged.
 const identTimeout = 5 * time.Second
+
+// maxIdentTimeout is how long one may take that hosts.allow waits for.
+const maxIdentTimeout = time.Minute
 
 // identPort is where the ident question goes. Clients of a service there are
 // not asked about: two hosts would ask each other for ever.
@@ -102,24 +106,34 @@ func (s *Server) endLookUp(sc *scratch, c *client, d decision, admitted bool, im
 	}
 }
 
+// lookups are what is known of a client by asking others; nil where nobody
+// has been asked.
+type lookups struct {
+	host, server *admit.Host // of the client, and of the address that it came to
+	user         *string     // by ident; empty: unknown
+}
+
 // resolve looks up names and users until the decision is not pending.
 func (s *Server) resolve(sc *scratch, c *client, d decision) decision {
-	var host *admit.Host
-	var user *string
+	var known lookups
 	if c.def.Type == config.Dgram {
-		user = new(string) // RFC 1413 is about connections
+		known.user = new(string) // RFC 1413 is about connections
 	}
 	for d.Reason == "" && d.pending() {
 		if d.NeedName {
-			host = admit.LookupHost(c.from.Addr())
+			known.host = admit.LookupHost(c.from.Addr())
+		}
+		if d.needServer {
+			known.server = admit.LookupHost(c.localAddr().Addr())
 		}
 		if d.needUser {
-			user = new(string)
-			if reply, err := ident.Query(c.from, c.localAddr(), s.o.IdentTimeout); err == nil {
-				*user = reply.User
+			known.user = new(string)
+			timeout := cmp.Or(d.userTimeout, s.o.IdentTimeout)
+			if reply, err := ident.Query(c.from, c.localAddr(), min(timeout, maxIdentTimeout)); err == nil {
+				*known.user = reply.User
 			}
 		}
-		d = s.check(sc, c, host, user)
+		d = s.check(sc, c, known)
 	}
 	return d
 }
@@ -181,12 +195,15 @@ func (s *Server) releaseRefused(c *client) {
 }
 
 // hostname returns the name of a host as hosts_access(5) understands it.
+// It returns nil for one that has not been looked up.
 func hostname(h *admit.Host) *hosts.Hostname {
 	switch {
+	case h == nil:
+		return nil
 	case len(h.Confirmed) > 0:
 		return &hosts.Hostname{Host: h.Confirmed[0]}
 	case len(h.Claimed) > 0:
-		return &hosts.Hostname{Host: h.Claimed[0], Paranoid: true}
+		return &hosts.Hostname{Host: h.Claimed[0], Paranoid: true, Failed: h.Failed}
 	}
-	return &hosts.Hostname{}
+	return &hosts.Hostname{Failed: h.Failed}
 }

@@ -57,7 +57,7 @@ func (s *Server) handOffSocket(sc *scratch, t ticket) {
 	}
 	var d decision
 	if policy {
-		d = s.check(sc, &c, nil, nil)
+		d = s.check(sc, &c, lookups{})
 	}
 	if c.def.Wait && d.Reason == "" && (d.pending() || d.actions != nil) {
 		go s.lookUpSender(c, t, d)
@@ -241,7 +241,7 @@ func (s *Server) refusesDatagram(sc *scratch, t ticket, from netip.AddrPort) boo
 	c := client{l: t.l, svc: t.svc, def: t.def, from: from, to: t.address.Addr}
 	var d decision
 	if t.def.Policy != nil {
-		d = s.check(sc, &c, nil, nil)
+		d = s.check(sc, &c, lookups{})
 	}
 	if d.Reason == "" && d.pending() {
 		d.Reason, d.Rule = logline.ReasonAddress, ruleNotLookedUp

@@ -26,7 +26,7 @@ func TestHostsAccess(t *testing.T) {
 	dir := folder(t)
 	write(t, dir+"/in", "", 0o644)
 	banners := folder(t)
-	write(t, banners+"/true", "sorry\n", 0o644)
+	write(t, banners+"/true", "sorry, %a\n", 0o644)
 	os.Chmod(dir, 0o777)
 	hosts := map[string]string{
 		"hosts": "127.0.0.1 localhost\n127.0.0.2 good.test\n127.0.0.3 bad.test\n127.0.0.4 liar.test\n", "nsswitch.conf": "hosts: files\n", "resolv.conf": "",
@@ -70,7 +70,7 @@ date: 127.0.0.2 : twist /bin/echo twisted %a %d
 	for _, c := range []struct{ from, name, want string }{
 		{"127.0.0.2", "echo", "hello\n"}, {"127.0.0.3", "echo", ""}, {"127.0.0.1", "cat", ""}, {"127.0.0.9", "echo", ""},
 		{"127.0.0.3", "sh", fmt.Sprintf("0077\n%d\n\n", niceness(t, 3))}, {"127.0.0.9", "sh", ""}, {"127.0.0.2", "date", "twisted 127.0.0.2 date\n"}, {"127.0.0.3", "date", ""},
-		{"127.0.0.3", "true", "sorry\n"},
+		{"127.0.0.3", "true", "sorry, 127.0.0.3\r\n"},
 	} {
 		if got := visit(c.from, c.name); got != c.want {
 			t.Errorf("%s from %s: %q, want %q", c.name, c.from, got, c.want)

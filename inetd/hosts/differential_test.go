@@ -117,7 +117,7 @@ func (t trial) command(tool string) string {
 
 // verdictOf returns the verdict of this package, in tcpdmatch's words.
 func (t trial) verdictOf() string {
-	r := &Request{Daemon: t.daemon, Host: &Hostname{}, User: &t.user}
+	r := &Request{Daemon: t.daemon, Host: &Hostname{}, ServerHost: &Hostname{}, User: &t.user}
 	if t.server != "" {
 		r.Server = netip.AddrPortFrom(netip.MustParseAddr(t.server), 22)
 	}

@@ -2,8 +2,7 @@ package hosts
 
 import (
 	"net/netip"
-	"os"
-	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -22,9 +21,12 @@ func FuzzCheck(f *testing.F) {
 		for _, known := range []bool{false, true} {
 			r := &Request{Daemon: daemon, Client: netip.AddrPortFrom(client, 1024)}
 			if known {
-				r.Host, r.User = &Hostname{Host: name, Paranoid: name == ""}, &user
+				r.Host, r.ServerHost, r.User = &Hostname{Host: name, Paranoid: name == ""}, &Hostname{}, &user
 			}
 			v := checkTexts(allow, deny, r)
+			if all := withoutIndex(textFiles(allow, deny)).Check(r); !reflect.DeepEqual(v, all) {
+				t.Errorf("with an index %+v, without %+v", v, all)
+			}
 			if known && v.incomplete() {
 				t.Errorf("asks for what it was told: %+v", v)
 			}
@@ -32,7 +34,7 @@ func FuzzCheck(f *testing.F) {
 				t.Errorf("what a client chose got into a command: %q", v.Actions.Twist)
 			}
 		}
-		Problems(allow)
+		Problems(allow, true)
 	})
 }
 
@@ -47,26 +49,23 @@ func readsFiles(text string) bool {
 }
 
 // checkTexts decides by texts that are in no file.
-func checkTexts(allow, deny string, r *Request) Verdict {
-	tables := New("/nonexistent/hosts.allow", "/nonexistent/hosts.deny")
-	tables.allow.now.Store(&rules{id: identity{missing: true}, list: parse(allow)})
-	tables.deny.now.Store(&rules{id: identity{missing: true}, list: parse(deny)})
-	return tables.Check(r)
+func checkTexts(allow, deny string, r *Request) Verdict { return textFiles(allow, deny).Check(r) }
+
+func textFiles(allow, deny string) *Files {
+	files := New("/nonexistent/hosts.allow", "/nonexistent/hosts.deny")
+	files.allow.now.Store(&contents[rules]{id: identity{missing: true}, of: files.allow.parse(allow)})
+	files.deny.now.Store(&contents[rules]{id: identity{missing: true}, of: files.deny.parse(deny)})
+	return files
 }
 
-// Problems of the host's files have their position and a hint.
-func TestFileProblems(t *testing.T) {
-	dir := t.TempDir()
-	allow := filepath.Join(dir, "hosts.allow")
-	if err := os.WriteFile(allow, []byte("# fine\nsshd 192.0.2.1\nALL: ALL: nonsense\n"), 0o644); err != nil {
-		t.Fatal(err)
+// withoutIndex decides by going through all rules and patterns.
+func withoutIndex(files *Files) *Files {
+	for _, f := range []*file[rules]{files.allow, files.deny} {
+		c := f.now.Load()
+		c.of.index = index{}
+		for i := range c.of.list {
+			c.of.index.always = append(c.of.index.always, int32(i))
+		}
 	}
-	var got []string
-	for _, p := range FileProblems(allow, filepath.Join(dir, "missing"), dir) {
-		got = append(got, p.String())
-	}
-	if len(got) != 3 || !strings.HasPrefix(got[0], `hosts.allow:2: "sshd 192.0.2.1" has no colon`) || !strings.HasPrefix(got[1], `hosts.allow:3: unknown option "nonsense"`) ||
-		!strings.Contains(got[2], "every client is refused") {
-		t.Errorf("%q", got)
-	}
+	return files
 }

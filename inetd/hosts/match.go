@@ -1,9 +1,10 @@
 package hosts
 
 import (
+	"encoding/binary"
 	"fmt"
+	bits32 "math/bits"
 	"net/netip"
-	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -20,11 +21,20 @@ const (
 // A matcher goes through rules for one request, and notes what it had to
 // know and did not.
 type matcher struct {
-	r       *Request
-	verdict Verdict
-	deny    bool // these are the rules of hosts.deny
-	depth   int  // of files that name files
-	problem string
+	r            *Request
+	peer, server endpoint
+	files        *patternFiles
+	verdict      Verdict
+	deny         bool // these are the rules of hosts.deny
+	depth        int  // of files that name files
+	problem      string
+}
+
+func newMatcher(r *Request, files *patternFiles) *matcher {
+	m := &matcher{r: r, files: files}
+	m.peer = newEndpoint(r.Client.Addr(), r.Host, &m.verdict.NeedName)
+	m.server = newEndpoint(r.Server.Addr(), r.ServerHost, &m.verdict.NeedServerName)
+	return m
 }
 
 // list matches "a b EXCEPT c d EXCEPT e", which is a or b, unless it is c or
@@ -57,7 +67,7 @@ func (m *matcher) daemon(word string) bool {
 	if !at {
 		return text(word, m.r.Daemon)
 	}
-	return text(name, m.r.Daemon) && m.host(host, &endpoint{addr: m.r.Server.Addr(), name: unknown, known: true})
+	return text(name, m.r.Daemon) && m.host(host, &m.server)
 }
 
 // client matches a host, or user@host. Only where the host matches is the
@@ -65,9 +75,9 @@ func (m *matcher) daemon(word string) bool {
 func (m *matcher) client(word string) bool {
 	user, host, at := cutAt(word)
 	if !at {
-		return m.host(word, m.peer())
+		return m.host(word, &m.peer)
 	}
-	if !m.host(host, m.peer()) {
+	if !m.host(host, &m.peer) {
 		return false
 	}
 	if m.r.User == nil {
@@ -91,15 +101,21 @@ func cutAt(word string) (before, after string, ok bool) {
 
 // An endpoint is either end of the connection.
 type endpoint struct {
-	addr  netip.Addr
-	name  string
-	known bool // the name has been looked up
+	addr   netip.Addr
+	text   string // the address, with its zone
+	name   string
+	known  bool  // the name has been looked up
+	failed bool  // and nobody answered
+	need   *bool // set where the name is needed and not known
 }
 
-func (m *matcher) peer() *endpoint {
-	e := &endpoint{addr: m.r.Client.Addr()}
-	if h := m.r.Host; h != nil {
-		e.known = true
+func newEndpoint(addr netip.Addr, h *Hostname, need *bool) endpoint {
+	e := endpoint{addr: addr, need: need, text: unknown}
+	if addr.IsValid() {
+		e.text = addr.String()
+	}
+	if h != nil {
+		e.known, e.failed = true, h.Failed
 		switch {
 		case h.Paranoid:
 			e.name = paranoid
@@ -112,19 +128,19 @@ func (m *matcher) peer() *endpoint {
 	return e
 }
 
-// name returns the name of an end, or notes that it has to be looked up.
-func (m *matcher) name(e *endpoint) (string, bool) {
+// lookup returns the name of an end, or notes that it has to be looked up.
+func (e *endpoint) lookup() (name string, ok bool) {
 	if !e.known {
-		m.verdict.NeedName = true
+		*e.need = true
 	}
 	return e.name, e.known
 }
 
-func (e *endpoint) address() string {
-	if !e.addr.IsValid() {
-		return unknown
-	}
-	return e.addr.String()
+// hasName reports whether the end has a name, or notes that it has to be
+// looked up.
+func (e *endpoint) hasName() bool {
+	name, ok := e.lookup()
+	return ok && name != unknown && name != paranoid
 }
 
 // host matches a pattern for hosts.
@@ -135,27 +151,35 @@ func (m *matcher) host(word string, e *endpoint) bool {
 	net, mask, masked := strings.Cut(word, "/")
 	switch {
 	case word[0] == '@':
-		return false // a netgroup: NIS is not asked
+		if m.deny {
+			m.problem = "netgroup " + word + ": NIS is not asked"
+		}
+		return false
 	case word[0] == '/':
 		return m.patternFile(word, e)
 	case strings.EqualFold(word, "ALL"):
 		return true
 	case strings.EqualFold(word, "KNOWN"):
-		name, ok := m.name(e)
-		return ok && e.addr.IsValid() && name != unknown && name != paranoid
+		return e.hasName() && e.addr.IsValid()
 	case strings.EqualFold(word, "LOCAL"):
-		name, ok := m.name(e)
-		return ok && !strings.Contains(name, ".") && name != unknown && name != paranoid
+		return e.hasName() && !strings.Contains(e.name, ".")
 	case masked:
 		if mask == "0" && e.addr.Is4() && !m.deny {
 			return false // as in the library; in hosts.deny it is what was meant
 		}
-		return inNet(net, mask, e.addr)
+		if p, err := parseNetwork(net, mask); err == nil {
+			return p.Contains(e.addr.WithZone(""))
+		}
+		return inMask(net, mask, e.addr)
 	}
-	if byAddress(word) || text(word, e.address()) {
-		return text(word, e.address())
+	if byAddress(word) || addressText(word, e) {
+		return addressText(word, e)
 	}
-	name, ok := m.name(e)
+	name, ok := e.lookup()
+	if ok && e.failed && m.deny && m.r.FailClosed {
+		m.problem = "the name service gives no answer, and " + word + " is a name"
+		return false
+	}
 	return ok && text(word, name)
 }
 
@@ -173,32 +197,53 @@ func byAddress(word string) bool {
 	return word[0] != '.'
 }
 
-// inNet matches net/mask and net/length, where the address may not have bits
-// outside of the mask, and [net]/length.
-func inNet(net, mask string, a netip.Addr) bool {
+// parseNetwork reads net/mask and net/length, where the address may not have
+// bits outside of the mask, and [net]/length, where it may.
+func parseNetwork(net, mask string) (netip.Prefix, error) {
+	n, notNumber := strconv.Atoi(mask)
 	if inner, ok := strings.CutPrefix(net, "["); ok {
-		p, err1 := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
-		n, err2 := strconv.Atoi(mask)
-		return err1 == nil && err2 == nil && strings.HasSuffix(inner, "]") && p.Is6() && a.Is6() && n >= 0 && n <= 128 && netip.PrefixFrom(p, n).Contains(a)
+		a, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		if err != nil || !strings.HasSuffix(inner, "]") || !a.Is6() || a.Zone() != "" {
+			return netip.Prefix{}, fmt.Errorf("%s is no IPv6 address", net)
+		}
+		if notNumber != nil || n < 0 || n > 128 {
+			return netip.Prefix{}, fmt.Errorf("%s is no prefix length from 0 to 128", mask)
+		}
+		return netip.PrefixFrom(a, n).Masked(), nil
 	}
-	p, err := netip.ParseAddr(net)
-	if err != nil || !p.Is4() || !a.Is4() {
+	a, err := netip.ParseAddr(net)
+	if err != nil || !a.Is4() {
+		return netip.Prefix{}, fmt.Errorf("%s is no IPv4 address", net)
+	}
+	if notNumber != nil {
+		m, err := netip.ParseAddr(mask)
+		if err != nil || !m.Is4() {
+			return netip.Prefix{}, fmt.Errorf("%s is no netmask", mask)
+		}
+		b := m.As4()
+		bits := binary.BigEndian.Uint32(b[:])
+		if n = 32 - bits32.TrailingZeros32(bits); bits != ^uint32(0)<<(32-n) {
+			return netip.Prefix{}, fmt.Errorf("netmask %s has gaps", mask)
+		}
+	}
+	if n < 0 || n > 32 {
+		return netip.Prefix{}, fmt.Errorf("%s is no prefix length from 0 to 32", mask)
+	}
+	p := netip.PrefixFrom(a, n)
+	if p.Masked() != p {
+		return netip.Prefix{}, fmt.Errorf("%s has bits outside of the mask; %v is the network", net, p.Masked())
+	}
+	return p, nil
+}
+
+// inMask matches a network whose netmask has gaps, too.
+func inMask(net, mask string, a netip.Addr) bool {
+	p, err1 := netip.ParseAddr(net)
+	m, err2 := netip.ParseAddr(mask)
+	if err1 != nil || err2 != nil || !p.Is4() || !m.Is4() || !a.Is4() {
 		return false
 	}
-	want, have := p.As4(), a.As4()
-	var bits [4]byte
-	if n, err := strconv.Atoi(mask); err == nil {
-		if n < 0 || n > 32 {
-			return false
-		}
-		for i := range n {
-			bits[i/8] |= 0x80 >> (i % 8)
-		}
-	} else if m, err := netip.ParseAddr(mask); err == nil && m.Is4() {
-		bits = m.As4()
-	} else {
-		return false
-	}
+	want, bits, have := p.As4(), m.As4(), a.As4()
 	for i := range bits {
 		if have[i]&bits[i] != want[i] {
 			return false
@@ -207,12 +252,8 @@ func inNet(net, mask string, a netip.Addr) bool {
 	return true
 }
 
-// maxFile is how large a file of patterns may be, in bytes, and maxDepth how
-// deep such files may name each other.
-const (
-	maxFile  = 16 << 20
-	maxDepth = 4
-)
+// maxDepth is how deep files of patterns may name each other.
+const maxDepth = 4
 
 // patternFile matches the patterns of a file.
 func (m *matcher) patternFile(path string, e *endpoint) bool {
@@ -221,26 +262,12 @@ func (m *matcher) patternFile(path string, e *endpoint) bool {
 	}
 	m.depth++
 	defer func() { m.depth-- }()
-	info, err := os.Stat(path)
-	if err == nil && (!info.Mode().IsRegular() || info.Size() > maxFile) {
-		err = fmt.Errorf("%s is no file, or larger than %d bytes", path, maxFile)
-	}
-	var patterns []byte
-	if err == nil {
-		patterns, err = os.ReadFile(path)
-	}
+	p, err := m.files.get(path)
 	if err != nil {
 		m.problem = err.Error()
 		return false
 	}
-	for line := range strings.Lines(string(patterns)) {
-		for _, word := range strings.Fields(line) {
-			if m.host(word, e) {
-				return true
-			}
-		}
-	}
-	return false
+	return p.index.find(e, func(n int32) bool { return m.host(p.words[n], e) })
 }
 
 // text matches a pattern for names of any kind.
@@ -257,14 +284,20 @@ func text(word, s string) bool {
 	case word[len(word)-1] == '.':
 		return len(s) >= len(word) && strings.EqualFold(s[:len(word)], word)
 	}
-	if inner, ok := strings.CutPrefix(word, "["); ok {
-		word = strings.TrimSuffix(inner, "]")
-	}
-	if a, err := netip.ParseAddr(word); err == nil {
-		b, err := netip.ParseAddr(s)
-		return err == nil && a == b
-	}
 	return strings.EqualFold(word, s)
+}
+
+// addressText matches a pattern with an address, or with the text of one.
+// Only an address that is written with a zone wants that zone.
+func addressText(word string, e *endpoint) bool {
+	inner, bracket := strings.CutPrefix(word, "[")
+	if bracket {
+		inner = strings.TrimSuffix(inner, "]")
+	}
+	if a, err := netip.ParseAddr(inner); err == nil {
+		return a == e.addr || a.Zone() == "" && a == e.addr.WithZone("")
+	}
+	return text(word, e.text)
 }
 
 // glob matches * and ?, which are all the library has: brackets and

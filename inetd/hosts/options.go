@@ -2,8 +2,6 @@ package hosts
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +15,7 @@ type Actions struct {
 	Spawn     []string // commands for /bin/sh, to run beside
 	Twist     string   // command for /bin/sh, to run in the service's place
 	Env       []string // "NAME=value"
-	Banner    string   // file for the client; "": none
+	Banner    []byte   // text for the client
 	User      string   // who the program runs as: "user" or "user.group"
 	Group     string
 	Nice      int
@@ -28,14 +26,14 @@ type Actions struct {
 
 // Any reports whether there is anything to do.
 func (a *Actions) Any() bool {
-	return a.Severity != "" || a.Spawn != nil || a.Twist != "" || a.Env != nil || a.Banner != "" || a.User != "" || a.Group != "" ||
+	return a.Severity != "" || a.Spawn != nil || a.Twist != "" || a.Env != nil || a.Banner != nil || a.User != "" || a.Group != "" ||
 		a.Nice != 0 || a.Umask != nil || a.Linger != nil || a.KeepAlive
 }
 
 // decide carries out the options of a rule that matched. An option that
 // cannot be read refuses, as in the library.
-func (m *matcher) decide(r *rule, deny bool, where string) Verdict {
-	v := Verdict{Refused: deny, Rule: where}
+func (m *matcher) decide(r *rule, where string) Verdict {
+	v := Verdict{Refused: m.deny, Rule: where}
 	x := &expansion{m: m}
 	actions, err := r.actions(x)
 	if m.verdict.incomplete() {
@@ -46,9 +44,6 @@ func (m *matcher) decide(r *rule, deny bool, where string) Verdict {
 	}
 	if x.verdict != nil {
 		v.Refused = !*x.verdict
-	}
-	if actions.Banner != "" { // a directory, with a file for each daemon
-		actions.Banner = filepath.Join(actions.Banner, filepath.Base(m.r.Daemon))
 	}
 	v.Actions = actions
 	return v
@@ -111,17 +106,28 @@ func (a *Actions) option(x *expansion, name, value string, last bool) error {
 	case "spawn":
 		a.Spawn = append(a.Spawn, x.expand(value))
 	case "banners":
-		a.Banner = value
+		a.Banner = append(a.Banner, x.banner(value)...)
 	case "setenv":
-		variable, text := split(value)
-		if variable == "" || strings.ContainsRune(value, 0) {
+		variable, text := value, ""
+		if i := strings.IndexAny(value, " \t\r\n"); i >= 0 {
+			variable, text = value[:i], strings.TrimSpace(value[i:])
+		}
+		if variable == "" || strings.ContainsAny(value, "\x00") || strings.Contains(variable, "=") {
 			return fmt.Errorf("setenv %q names no variable", value)
 		}
 		a.Env = append(a.Env, variable+"="+x.expand(text))
 	case "keepalive":
 		a.KeepAlive = true
 	case "rfc931":
-		x.needUser()
+		seconds := 0
+		if value != "" {
+			n, err := strconv.ParseUint(value, 10, 16)
+			if err != nil || n == 0 {
+				return fmt.Errorf("rfc931 %q is not a number of seconds", value)
+			}
+			seconds = int(n)
+		}
+		x.needUser(time.Duration(seconds) * time.Second)
 	case "user":
 		a.User, a.Group, _ = strings.Cut(value, ".")
 	case "group":
@@ -135,6 +141,7 @@ func (a *Actions) option(x *expansion, name, value string, last bool) error {
 func (a *Actions) number(name, value string) error {
 	switch name {
 	case "severity":
+		value = strings.ToLower(value)
 		facility, level, both := strings.Cut(value, ".")
 		if !both {
 			facility, level = "daemon", value
@@ -157,10 +164,10 @@ func (a *Actions) number(name, value string) error {
 		if value != "" {
 			n, err = strconv.Atoi(value)
 		}
-		if err != nil || n < -39 || n > 39 {
-			return fmt.Errorf("nice %q is not a number from -20 to 19", value)
+		if err != nil {
+			return fmt.Errorf("nice %q is not a number", value)
 		}
-		a.Nice = n
+		a.Nice = min(max(a.Nice+n, -39), 39) // nice(2) goes from -20 to 19, whatever is asked
 	case "linger":
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 0 {
@@ -170,104 +177,4 @@ func (a *Actions) number(name, value string) error {
 		a.Linger = &d
 	}
 	return nil
-}
-
-// An expansion replaces %a and its kind by what is known of a request.
-type expansion struct {
-	m       *matcher
-	verdict *bool
-}
-
-func (x *expansion) decide(allow bool) {
-	if x != nil {
-		x.verdict = &allow
-	}
-}
-
-// needUser notes that the client's user is needed.
-func (x *expansion) needUser() {
-	if x != nil && x.m.r.User == nil {
-		x.m.verdict.NeedUser = true
-	}
-}
-
-// shellSafe are the characters that have no meaning to a shell. Others are
-// replaced by underscores.
-const shellSafe = "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-func (x *expansion) expand(text string) string {
-	if x == nil {
-		return text
-	}
-	var b strings.Builder
-	for i := 0; i < len(text); i++ {
-		if text[i] != '%' || i+1 == len(text) {
-			b.WriteByte(text[i])
-			continue
-		}
-		i++
-		if text[i] == '%' {
-			b.WriteByte('%')
-			continue
-		}
-		for _, c := range []byte(x.value(text[i])) {
-			if strings.IndexByte(shellSafe, c) < 0 {
-				c = '_'
-			}
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
-}
-
-func (x *expansion) value(letter byte) string {
-	r, peer := x.m.r, x.m.peer()
-	server := &endpoint{addr: r.Server.Addr(), name: unknown, known: true}
-	switch letter {
-	case 'a':
-		return peer.address()
-	case 'A':
-		return server.address()
-	case 'c':
-		host := x.best(peer)
-		if r.User != nil && *r.User != "" {
-			return *r.User + "@" + host
-		}
-		return host
-	case 'd':
-		return r.Daemon
-	case 'h':
-		return x.best(peer)
-	case 'H':
-		return server.address()
-	case 'n':
-		name, _ := x.m.name(peer)
-		return name
-	case 'N':
-		return server.name
-	case 'p':
-		return strconv.Itoa(os.Getpid())
-	case 'r':
-		return strconv.Itoa(int(r.Client.Port()))
-	case 'R':
-		return strconv.Itoa(int(r.Server.Port()))
-	case 's':
-		return r.Daemon + "@" + server.address()
-	case 'u':
-		x.needUser()
-		if r.User == nil || *r.User == "" {
-			return unknown
-		}
-		return *r.User
-	}
-	return ""
-}
-
-// best returns the name of an end, or its address where it has none.
-func (x *expansion) best(e *endpoint) string {
-	name, ok := x.m.name(e)
-	if !ok || name == unknown || name == paranoid {
-		return e.address()
-	}
-	return name
 }

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
-
-	"goinetd/config"
 )
 
 // A rule is one line: daemons, clients, and what else to do.
@@ -18,61 +19,52 @@ type rule struct {
 	options []string // as they are written; checked when the rule matches, as in the library
 }
 
-// A Problem is a line that is no rule.
-type Problem struct {
-	Line int
-	Text string
+// where returns what the log says of a rule: "hosts.deny:3".
+func (r *rule) where(path string) string { return filepath.Base(path) + ":" + strconv.Itoa(r.line) }
+
+// namesServer reports whether the rule depends on the address that a client
+// comes to.
+func (r *rule) namesServer() bool {
+	return slices.ContainsFunc(r.daemons, func(w string) bool { return strings.Contains(w[1:], "@") })
 }
 
-// parse reads a file. A line without clients is none; Problems says so.
-func parse(text string) []rule {
-	list, _ := read(text)
-	return list
-}
-
-// Problems returns what is wrong in the text of a hosts.allow or hosts.deny:
-// lines that are passed over, and options that refuse whoever they match.
-func Problems(text string) []Problem {
-	list, problems := read(text)
-	for i := range list {
-		if _, err := list[i].actions(nil); err != nil {
-			problems = append(problems, Problem{list[i].line, err.Error() + ": whoever the rule matches is refused"})
-		}
+// effect returns what the rule does to clients that it matches, as far as
+// that is known without one.
+func (r *rule) effect(deny bool) (a Actions, refuses bool, err error) {
+	x := &expansion{m: newMatcher(&Request{}, nil)}
+	a, err = r.actions(x)
+	if x.verdict != nil {
+		return a, !*x.verdict, err
 	}
-	return problems
-}
-
-// FileProblems returns the problems of files of rules, as Problems finds them.
-// A file that is missing has none.
-func FileProblems(paths ...string) (problems []config.Problem) {
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			problems = append(problems, config.Problem{Pos: config.Pos{File: path}, Text: err.Error() + ": every client is refused", Hint: "make it readable (hosts_access(5))"})
-			continue
-		}
-		for _, p := range Problems(string(text)) {
-			problems = append(problems, config.Problem{Pos: config.Pos{File: path, Line: p.Line}, Text: p.Text, Hint: "correct the line (hosts_access(5))"})
-		}
-	}
-	return problems
+	return a, deny, err
 }
 
 // HasRules reports whether a file of rules has a line that is not a comment. One
 // that cannot be read may have.
 func HasRules(path string) bool {
-	text, err := os.ReadFile(path)
+	text, err := readFile(path)
 	if err != nil {
-		return !errors.Is(err, fs.ErrNotExist)
+		return !errors.Is(err, fs.ErrNotExist) || isLink(path)
 	}
-	list, problems := read(string(text))
+	list, problems := parse(string(text), false)
 	return len(list)+len(problems) > 0
 }
 
-func read(text string) (list []rule, problems []Problem) {
+// isLink reports whether a path is that of a symbolic link.
+func isLink(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode()&fs.ModeSymlink != 0
+}
+
+// byteOrderMark is what some editors put before a text.
+const byteOrderMark = "\ufeff"
+
+// parse reads a file. It passes over lines that are no rules. A byte order
+// mark is part of the first word, as in the library, but in hosts.deny.
+func parse(text string, deny bool) (list []rule, problems []Problem) {
+	if deny {
+		text = strings.TrimPrefix(text, byteOrderMark)
+	}
 	lines := strings.Split(text, "\n")
 	for n := 0; n < len(lines); n++ {
 		first, line := n+1, lines[n]
@@ -85,7 +77,7 @@ func read(text string) (list []rule, problems []Problem) {
 		}
 		fields := cut(line)
 		if len(fields) < 2 {
-			problems = append(problems, Problem{first, fmt.Sprintf("%q has no colon: the line is passed over", strings.TrimSpace(line))})
+			problems = append(problems, Problem{first, fmt.Sprintf("%q has no colon: the line is passed over", strings.TrimSpace(line)), "correct the line (hosts_access(5))"})
 			continue
 		}
 		r := rule{line: first, daemons: words(fields[0]), clients: words(fields[1])}
@@ -116,6 +108,16 @@ func cut(line string) []string {
 		}
 	}
 	return append(fields, line[from:])
+}
+
+// beforeExcept returns the words of a list before its first EXCEPT.
+func beforeExcept(words []string) []string {
+	for i, w := range words {
+		if strings.EqualFold(w, "EXCEPT") {
+			return words[:i]
+		}
+	}
+	return words
 }
 
 func words(list string) []string {

@@ -12,12 +12,13 @@ import (
 // clients are told, apart from limits. Most services of an inetd.conf have
 // none.
 type Policy struct {
-	Access  admit.Access
-	Times   []config.Span
-	MaxLoad float64
-	Libwrap string // daemon name for hosts_access(5); empty: not consulted
-	IDOnly  bool   // only clients whose ident server answers
-	NoRetry bool   // a failed fork is not retried
+	Access            admit.Access
+	Times             []config.Span
+	MaxLoad           float64
+	Libwrap           string // daemon name for hosts_access(5); empty: not consulted
+	LibwrapFailClosed bool   // hosts.deny refuses by name where the name service does not answer
+	IDOnly            bool   // only clients whose ident server answers
+	NoRetry           bool   // a failed fork is not retried
 
 	Sensor   bool
 	DenyTime time.Duration // of a sensor's ban
@@ -73,14 +74,14 @@ func (p Policy) isZero() bool {
 	if p.Times != nil || p.Access != (admit.Access{}) {
 		return false
 	}
-	return p.MaxLoad == 0 && p.Libwrap == "" && !p.IDOnly && !p.NoRetry && !p.Sensor && p.DenyTime == 0 &&
+	return p.MaxLoad == 0 && p.Libwrap == "" && !p.LibwrapFailClosed && !p.IDOnly && !p.NoRetry && !p.Sensor && p.DenyTime == 0 &&
 		p.Banner+p.BannerSuccess+p.BannerFail+p.Redirect == "" && p.IdleTimeout == 0 && p.SessionTimeout == 0 && p.StartTimeout == 0
 }
 
 // policy returns the policy of a service, nil for none.
 func (b *Builder) policy(conf *config.Service) *Policy {
 	p := Policy{
-		Times: conf.AccessTimes, MaxLoad: conf.MaxLoad, Libwrap: conf.Libwrap, IDOnly: conf.IDOnly, NoRetry: conf.NoRetry,
+		Times: conf.AccessTimes, MaxLoad: conf.MaxLoad, Libwrap: conf.Libwrap, LibwrapFailClosed: conf.LibwrapFailClosed, IDOnly: conf.IDOnly, NoRetry: conf.NoRetry,
 		Sensor: conf.Sensor, DenyTime: conf.DenyTime,
 		Banner: conf.Banner, BannerSuccess: conf.BannerSuccess, BannerFail: conf.BannerFail,
 		Redirect: conf.Redirect, IdleTimeout: conf.IdleTimeout, SessionTimeout: conf.SessionTimeout, StartTimeout: conf.StartTimeout,
@@ -90,6 +91,9 @@ func (b *Builder) policy(conf *config.Service) *Policy {
 		ipv4only = ipv4only && l.Family == config.IPv4
 	}
 	p.Access = admit.NewAccess(conf, func(sources []config.Source) *admit.List { return b.list(sources, ipv4only) })
+	if p.Libwrap == "" {
+		p.LibwrapFailClosed = false
+	}
 	if p.isZero() {
 		return nil
 	}
