@@ -3,7 +3,6 @@ package inetd
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"slices"
 
 	"goinetd/config"
@@ -38,7 +37,7 @@ type Prepared struct {
 func (s *Server) Prepare(confs []*config.Service, problems []config.Problem) *Prepared {
 	p := &Prepared{confs: confs, builder: service.NewBuilder(s.builderOptions(), confs)}
 	var found []config.Problem
-	p.defs, found = s.define(p.builder, confs)
+	p.defs, found = p.builder.BuildAll(confs)
 	p.problems = append(problems, found...)
 	return p
 }
@@ -84,38 +83,7 @@ func (s *Server) Install(p *Prepared) []config.Problem {
 
 func (s *Server) builderOptions() service.Options {
 	return service.Options{Root: s.root, Session: s.o.Session, ResetOOM: s.o.ResetOOM, Env: s.env, Environ: s.o.Environ, WholeEnviron: s.o.WholeEnviron,
-		Backlog: s.o.Backlog, Log: s.log, LogFile: s.logFile}
-}
-
-// define makes the definitions, and the problems of services that have none.
-func (s *Server) define(b *service.Builder, confs []*config.Service) (defs []*service.Definition, problems []config.Problem) {
-	others, mux, muxed := false, false, (*config.Service)(nil)
-	for _, conf := range confs {
-		d, found := b.Build(conf)
-		problems = append(problems, found...)
-		if d == nil {
-			continue
-		}
-		defs = append(defs, d)
-		others = others || d.Image != nil && !b.IsDaemonUser(conf.User)
-		if p := d.Policy; p != nil && p.Access.HasNames() && conf.SocketType == config.Dgram && !conf.Wait {
-			problems = append(problems, conf.Problem(config.Warning, "write addresses",
-				"%s: host names in address lists are not looked up for datagrams of a nowait service: clients that depend on one are refused", conf.ID))
-		}
-		mux = mux || conf.Internal == "tcpmux"
-		if conf.Mux != "" {
-			muxed = conf
-		}
-	}
-	if others && !s.root {
-		problems = append(problems, config.Problem{Severity: config.Warning,
-			Text: fmt.Sprintf("not root: every program runs as uid %d, whatever user its service names", os.Geteuid())})
-	}
-	if muxed != nil && !mux {
-		problems = append(problems, muxed.Problem(config.Warning, "add: tcpmux stream tcp nowait root internal",
-			"%s cannot be reached: no tcpmux service is configured", muxed.Name))
-	}
-	return defs, problems
+		Backlog: s.o.Backlog, Log: s.log, LogFile: s.logFile, MayRefuse: s.o.Hosts.MayRefuse}
 }
 
 // assignLocked assigns an active service to each definition: the one of its

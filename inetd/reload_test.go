@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -484,6 +485,46 @@ func TestInheritedSockets(t *testing.T) {
 	s.logged(`c: the service manager passed no stream socket named "nothing"`)
 	if l := s.listener("b"); l.fd != wanted.FD {
 		t.Errorf("b is on descriptor %d, not %d", l.fd, wanted.FD)
+	}
+}
+
+// Clients of a Unix socket of the service manager's have no address: a
+// service with an address list refuses them, but for one that says that it
+// listens there.
+func TestInheritedUnixSocket(t *testing.T) {
+	open := func(name string) *socket.Inherited {
+		a := socket.Address{Network: "unix", Type: config.Stream, Path: filepath.Join(t.TempDir(), name)}
+		fd, err := socket.Open(a, socket.Options{Backlog: 5, UID: -1, GID: -1, Mode: 0o666})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return socket.FromExec(fd, name)
+	}
+	sockets := []*socket.Inherited{open("listed"), open("free"), open("everybody")}
+	newTestServer(t, `[service.listed]
+listen = "systemd:listed"
+builtin = "echo"
+only_from = ["192.0.2.1"]
+[service.free]
+listen = "systemd:free"
+builtin = "echo"
+[service.everybody]
+listen = "systemd:everybody"
+builtin = "echo"
+only_from = ["0.0.0.0/0", "::/0"]
+`, func(o *Options) { o.Inherited = sockets }).run()
+	for i, want := range []string{"", "x", "x"} {
+		c, err := net.Dial("unix", sockets[i].Address.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(patience))
+		io.WriteString(c, "x")
+		c.(*net.UnixConn).CloseWrite()
+		if got, err := io.ReadAll(c); string(got) != want {
+			t.Errorf("%s: %q, %v", sockets[i].Name, got, err)
+		}
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"goinetd/config"
 	"goinetd/inetd/hosts"
 	"goinetd/inetd/service"
-	"goinetd/inetd/spawn"
+	"goinetd/inetd/syslog"
 )
 
 // A finding is a problem as --json has it.
@@ -43,7 +43,7 @@ func check(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		return fatal("check", err, stderr)
 	}
-	found, broken := checkHost(c.services)
+	found, broken := checkHost(c)
 	problems := append(c.problems, found...)
 	slices.SortStableFunc(problems, func(a, b config.Problem) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
@@ -109,22 +109,22 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
-// checkHost returns what is wrong with services on this host: users,
-// programs and files that do not exist, and the lines of hosts.allow and
-// hosts.deny. broken is the number of services that cannot run.
-func checkHost(services []*config.Service) (problems []config.Problem, broken int) {
-	accounts, files := spawn.NewAccounts(), service.CheckFiles(services)
-	wrapped := false
-	for _, s := range services {
-		wrapped = wrapped || s.Libwrap != ""
-		found := service.Check(s, accounts, files)
-		if config.Errors(found) {
-			broken++
-		}
-		problems = append(problems, found...)
+// The files of hosts_access(5).
+const (
+	hostsAllow = "/etc/hosts.allow"
+	hostsDeny  = "/etc/hosts.deny"
+)
+
+// checkHost returns what the daemon would say of the services on this host,
+// and of the lines of hosts.allow and hosts.deny. broken is the number of
+// services that cannot run.
+func checkHost(c configuration) (problems []config.Problem, broken int) {
+	o := service.Options{Root: !c.own, MayRefuse: hosts.New(hostsAllow, hostsDeny).MayRefuse,
+		LogFile: func(config.LogType) *syslog.Logger { return nil }}
+	defs, problems := service.NewBuilder(o, c.services).BuildAll(c.services)
+	wrapped := slices.ContainsFunc(c.services, func(s *config.Service) bool { return s.Libwrap != "" })
+	if wrapped {
+		problems = append(problems, hosts.FileProblems(hostsAllow, hostsDeny)...)
 	}
-	if !wrapped {
-		return problems, broken
-	}
-	return append(problems, hosts.FileProblems("/etc/hosts.allow", "/etc/hosts.deny")...), broken
+	return problems, len(c.services) - len(defs)
 }

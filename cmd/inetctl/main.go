@@ -102,6 +102,7 @@ type configuration struct {
 	problems []config.Problem
 	o        config.Options
 	notes    []string // which files are read, where the command line names none
+	own      bool     // the user's own file, which a daemon that is not root reads
 }
 
 // load reads the files that a command line names, or what inetd reads by
@@ -116,7 +117,7 @@ func load(f *flag.FlagSet, args []string, dialect *string) (c configuration, err
 	}
 	if len(files) == 0 {
 		if own := userFile(os.Geteuid()); own != "" {
-			files, c.notes = []string{own}, []string{"reading " + own}
+			files, c.notes, c.own = []string{own}, []string{"reading " + own}, true
 		} else {
 			choice, err := config.Choose(etcRoot, nil, c.o)
 			c.services, c.problems, c.notes = choice.Services, choice.Problems, choice.Notes

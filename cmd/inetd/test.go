@@ -6,6 +6,7 @@ import (
 
 	"goinetd/config"
 	"goinetd/inetd/handover"
+	"goinetd/inetd/hosts"
 	"goinetd/inetd/service"
 	"goinetd/inetd/syslog"
 )
@@ -22,7 +23,7 @@ func (d *daemon) testConfiguration() int {
 	if err != nil {
 		return fatalf("%v", err)
 	}
-	o := service.Options{Root: os.Geteuid() == 0, LogFile: func(config.LogType) *syslog.Logger { return nil }}
+	o := service.Options{Root: os.Geteuid() == 0, LogFile: func(config.LogType) *syslog.Logger { return nil }, MayRefuse: hosts.New(hostsAllow, hostsDeny).MayRefuse}
 	restorer := service.NewRestorer(o)
 	for record := range state.Records() {
 		if restorer.Restore(record) == nil {
@@ -37,10 +38,8 @@ func (d *daemon) testConfiguration() int {
 	}
 	problems := r.problems
 	b := service.NewBuilder(o, r.services)
-	for _, conf := range r.services {
-		_, found := b.Build(conf)
-		problems = append(problems, found...)
-	}
+	_, found := b.BuildAll(r.services)
+	problems = append(problems, found...)
 	for _, p := range problems {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", ident(), p)
 	}

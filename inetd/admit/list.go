@@ -125,6 +125,15 @@ func (a *Access) HasNames() bool {
 	return a.OnlyFrom != nil && a.OnlyFrom.names != nil || a.NoAccess != nil && a.NoAccess.names != nil
 }
 
+// AdmitsAll reports whether the lists keep nobody out, whatever the address.
+func (a *Access) AdmitsAll() bool {
+	return a.NoAccess == nil && (a.OnlyFrom == nil || hasAll(a.OnlyFrom.four) && hasAll(a.OnlyFrom.six))
+}
+
+func hasAll(levels []level) bool {
+	return slices.ContainsFunc(levels, func(l level) bool { return l.bits == 0 })
+}
+
 // A Result is what address lists say of a client.
 type Result struct {
 	Refused  bool

@@ -27,6 +27,10 @@ type Options struct {
 	Backlog      int        // of listen(2)
 	Log          *syslog.Logger
 
+	// MayRefuse reports whether hosts.allow and hosts.deny can refuse a client
+	// of a daemon that they know by this name; nil: they are not consulted.
+	MayRefuse func(daemon string) bool
+
 	// LogFile returns the log in a file, which all services that name the
 	// file share.
 	LogFile func(config.LogType) *syslog.Logger
@@ -112,6 +116,9 @@ func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 	var problems []config.Problem
 	if !b.unchecked {
 		problems = Check(conf, b.accounts, b.files)
+	}
+	if !b.unchecked {
+		problems = append(problems, b.unenforceable(conf)...)
 	}
 	if config.Errors(problems) {
 		return nil, problems

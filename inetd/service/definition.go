@@ -3,6 +3,8 @@
 package service
 
 import (
+	"slices"
+
 	"goinetd/config"
 	"goinetd/inetd/admit"
 	"goinetd/inetd/builtin"
@@ -59,6 +61,12 @@ func (d *Definition) NameKey() string { return d.Name + "/" + string(d.Type) }
 
 // Redirects reports whether connections are forwarded to another address.
 func (d *Definition) Redirects() bool { return d.Policy != nil && d.Policy.Redirect != "" }
+
+// NamesUnixSocket reports whether the configuration has the service listen on
+// a Unix socket. Another one may come from the service manager.
+func (d *Definition) NamesUnixSocket() bool {
+	return slices.ContainsFunc(d.Addresses, func(a Address) bool { return a.Network == "unix" })
+}
 
 // Accepts reports whether inetd accepts the service's connections.
 func (d *Definition) Accepts() bool { return socket.Accepts(d.Type) && !d.Wait }
