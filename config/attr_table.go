@@ -141,6 +141,8 @@ var limitAttributes = table{
 		get: getLimit(func(s *Service) int { return s.PerMinute })},
 	{name: "per_source_per_minute", extension: true, security: true, kind: kindNumber, min: 1, max: 1, hint: limitHint,
 		set: setLimit(func(s *Service) *int { return &s.PerSourcePerMinute }), get: getLimit(func(s *Service) int { return s.PerSourcePerMinute })},
+	{name: "per_source_prefix", extension: true, security: true, kind: kindNumbers, min: 2, max: 2, hint: "write the lengths of networks of IPv4 and IPv6: per_source_prefix = 32 64",
+		set: setPrefixes, get: getPrefixes},
 	{name: "max_load", security: true, kind: kindNumber, min: 1, max: 1, hint: "write a load average above 0, as 2.5", set: setMaxLoad, get: getMaxLoad},
 	{name: "start_timeout", extension: true, min: 1, max: 1, hint: periodHint, set: setPeriod(func(s *Service) *time.Duration { return &s.StartTimeout }),
 		get: getPeriod(func(s *Service) time.Duration { return s.StartTimeout })},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -308,6 +309,26 @@ func setRate(field func(*Service) *Rate) func(*builder, []word) *fault {
 		}
 		return nil
 	}
+}
+
+func setPrefixes(b *builder, v []word) *fault {
+	var lengths [2]int
+	for i, most := range []int{32, 128} {
+		n, err := strconv.Atoi(strings.TrimPrefix(v[i].text, "/"))
+		if err != nil || n < 1 || n > most {
+			return faultf("", "%q is not the length of a network from 1 to %d", v[i].text, most).atWord(v[i])
+		}
+		lengths[i] = n
+	}
+	if b.s.PerSourcePrefix = (Prefixes{lengths[0], lengths[1]}); b.s.PerSourcePrefix == DefaultPrefixes {
+		b.s.PerSourcePrefix = Prefixes{}
+	}
+	return nil
+}
+
+func getPrefixes(s *Service) []string {
+	p := cmp.Or(s.PerSourcePrefix, DefaultPrefixes)
+	return []string{strconv.Itoa(p.IPv4), strconv.Itoa(p.IPv6)}
 }
 
 func getRate(field func(*Service) Rate) func(*Service) []string {

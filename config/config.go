@@ -150,6 +150,14 @@ type LogType struct {
 // Forever is a DenyTime or an IdleTimeout without end.
 const Forever time.Duration = -1
 
+// Prefixes are the lengths of the networks whose addresses count as one client.
+// The zero value means those of [DefaultPrefixes].
+type Prefixes struct{ IPv4, IPv6 int }
+
+// DefaultPrefixes count each IPv4 address, and each /64 of IPv6: a host has
+// all addresses of one (RFC 4291).
+var DefaultPrefixes = Prefixes{32, 64}
+
 // A Service is one service as it was configured.
 type Service struct {
 	Pos     Pos // where it was written
@@ -191,14 +199,17 @@ type Service struct {
 	PerSource          int // at once for one client address
 	PerMinute          int // starts in a minute before the service is taken for looping
 	PerSourcePerMinute int // starts in a minute for one client address
-	CPS                Rate
-	CPSPerSource       Rate
-	MaxLoad            float64       // average over one minute
-	Queue              bool          // clients over Instances wait in the accept queue; else they are refused
-	NoRetry            bool          // a fork that fails for want of something is not tried again
-	StartTimeout       time.Duration // from the fork to the exec; 0: ten seconds
-	IdleTimeout        time.Duration // 0: none, but ten minutes for builtins; Forever
-	SessionTimeout     time.Duration
+
+	PerSourcePrefix Prefixes // which addresses count as one client
+
+	CPS            Rate
+	CPSPerSource   Rate
+	MaxLoad        float64       // average over one minute
+	Queue          bool          // clients over Instances wait in the accept queue; else they are refused
+	NoRetry        bool          // a fork that fails for want of something is not tried again
+	StartTimeout   time.Duration // from the fork to the exec; 0: ten seconds
+	IdleTimeout    time.Duration // 0: none, but ten minutes for builtins; Forever
+	SessionTimeout time.Duration
 
 	Banner        string // file that every client gets
 	BannerSuccess string // file for those who may come in

@@ -207,15 +207,26 @@ func (s *Server) banLocked(c *client, d *decision) {
 		return
 	}
 	known := s.bans.Banned(c.from.Addr(), s.now())
-	if !s.bans.Add(c.from.Addr(), p.DenyTime, s.now()) || known {
+	source := c.def.Limits.Network(c.from.Addr())
+	switch added := s.bans.Add(source, p.DenyTime, s.now()); {
+	case known:
+		return
+	case !added:
+		if s.refusalLog.Allow(c.def.Name+" bans", netip.Addr{}, s.now()) {
+			s.log.Printf(syslog.Crit, "%s: sensor: %v is not banned, and others may not be: as many are as can be", c.def.Name, c.from.Addr())
+		}
 		return
 	}
 	s.bansMade.Add(1)
+	who := c.from.Addr().String()
+	if !source.IsSingleIP() {
+		who += " (" + source.String() + ")"
+	}
 	duration := ""
 	if p.DenyTime != config.Forever {
 		duration = " for " + p.DenyTime.String()
 	}
-	s.log.Printf(syslog.Crit, "%s: sensor: %v is banned from every service%s", c.def.Name, c.from.Addr(), duration)
+	s.log.Printf(syslog.Crit, "%s: sensor: %s is banned from every service%s", c.def.Name, who, duration)
 }
 
 // dispatch does what a decision says.

@@ -276,7 +276,7 @@ func (k *conn) release() {
 	if k.svc == nil {
 		return
 	}
-	k.s.release(k.svc, k.from)
+	k.s.release(k.svc, k.def, k.from)
 	k.svc = nil
 	if k.logged && logline.HasExit(k.def.OnSuccess) {
 		line := logline.Exit(nil, k.def.Name, k.def.OnSuccess, 0, 0, k.s.now()-k.start)

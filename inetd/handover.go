@@ -93,8 +93,8 @@ func (s *Server) saveMoments() {
 
 func (s *Server) bansLocked() (list []handover.Ban) {
 	now := time.Now()
-	s.bans.Each(s.now(), func(a netip.Addr, left time.Duration) {
-		b := handover.Ban{Addr: a}
+	s.bans.Each(s.now(), func(p netip.Prefix, left time.Duration) {
+		b := handover.Ban{Network: p}
 		if left != config.Forever {
 			b.Until = now.Add(left)
 		}
@@ -140,7 +140,7 @@ func (s *Server) restore() {
 		if !ban.Until.IsZero() {
 			d = time.Until(ban.Until)
 		}
-		if d != 0 && s.bans.Add(ban.Addr, d, s.now()) {
+		if d != 0 && s.bans.Add(ban.Network, d, s.now()) {
 			s.bansMade.Add(1)
 		}
 	}
@@ -175,7 +175,7 @@ func (s *Server) adoptLocked(children []handover.Child) {
 			s.waiters[c.Socket] = c
 		default:
 			t := task{svc: svc, def: svc.def, from: c.Client, start: s.now() - (uptime - c.Start)}
-			svc.gate.Adopt(c.Client.Addr())
+			svc.gate.Adopt(svc.def.Limits, c.Client.Addr())
 			s.running++
 			s.limitTime(c.PID, &t)
 			s.addChild(spawn.Existing(c.PID), t)

@@ -170,7 +170,7 @@ func TestSaturate(t *testing.T) {
 	if s.takeTicketLocked(l); l.state != stateFull {
 		t.Errorf("with one instance of one: %v", l.state)
 	}
-	if s.releaseLocked(l.svc, c.from); l.state != stateListening || s.running != 0 {
+	if s.releaseLocked(l.svc, c.def, c.from); l.state != stateListening || s.running != 0 {
 		t.Errorf("after its end: %v, %d running", l.state, s.running)
 	}
 }

@@ -2,7 +2,6 @@ package inetd
 
 import (
 	"cmp"
-	"net/netip"
 	"time"
 
 	"goinetd/config"
@@ -29,30 +28,34 @@ const maxIdentTimeout = time.Minute
 const identPort = 113
 
 // beginLookup counts one more look-up, if there may be one.
-func (s *Server) beginLookup(source netip.Addr) bool {
+func (s *Server) beginLookup(c *client) bool {
 	if !s.conns.take(lookupFDs) {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.lookups.Begin(source) {
+	if !s.lookups.Begin(c.def.Key, c.def.Limits.Source(c.from.Addr())) {
 		s.conns.give(lookupFDs)
 		return false
 	}
 	return true
 }
 
-func (s *Server) endLookup(source netip.Addr) {
+func (s *Server) endLookup(c *client) {
 	s.conns.give(lookupFDs)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lookups.End(source)
+	s.lookups.End(c.def.Key, c.def.Limits.Source(c.from.Addr()))
 }
 
 // startLookup looks up what a decision needs, and goes on with the client. It
 // has its slot already, unless it has been refused.
 func (s *Server) startLookup(sc *scratch, c client, d decision) {
-	if !s.beginLookup(c.from.Addr()) {
+	if !s.beginLookup(&c) {
+		if d.Reason == "" && !d.pending() && d.actions == nil && !c.def.Policy.RequiresUser() { // the user is only to be logged
+			s.serve(sc, &c, c.def.Image)
+			return
+		}
 		if d.admitted {
 			s.releaseRefused(&c)
 			d.Reason, d.Rule = reasonLookupLimit, ""
@@ -62,7 +65,7 @@ func (s *Server) startLookup(sc *scratch, c client, d decision) {
 		return
 	}
 	go func() {
-		defer s.endLookup(c.from.Addr())
+		defer s.endLookup(&c)
 		s.lookUp(&c, d)
 	}()
 }
@@ -143,7 +146,7 @@ func (s *Server) resolve(sc *scratch, c *client, d decision) decision {
 // it. It returns false, after the NOID line, where the service wants a user
 // and there is none.
 func (s *Server) identify(c *client) bool {
-	required := c.def.Policy != nil && c.def.Policy.IDOnly
+	required := c.def.Policy.RequiresUser()
 	timeout := s.o.IdentTimeout
 	if !required {
 		timeout = min(timeout, identTimeout)
@@ -168,14 +171,14 @@ func (s *Server) identify(c *client) bool {
 // wantsRejectedUser reports whether a refused client is looked up for the
 // log, and counts that look-up.
 func (s *Server) wantsRejectedUser(c *client) bool {
-	return c.def.OnFailure&config.LogUserID != 0 && c.from.IsValid() && c.to.Port() != identPort && s.beginLookup(c.from.Addr())
+	return c.def.OnFailure&config.LogUserID != 0 && c.from.IsValid() && c.to.Port() != identPort && s.beginLookup(c)
 }
 
 // startRejectedLookup rejects a client after logging its ident user.
 func (s *Server) startRejectedLookup(c *client, d decision) {
 	rejected := *c
 	go func() {
-		defer s.endLookup(rejected.from.Addr())
+		defer s.endLookup(&rejected)
 		sc := new(scratch)
 		s.logFail(sc, &rejected, d.Reason, d.Rule)
 		if reply, err := ident.Query(rejected.from, rejected.localAddr(), min(s.o.IdentTimeout, identTimeout)); err == nil {
@@ -189,7 +192,7 @@ func (s *Server) startRejectedLookup(c *client, d decision) {
 // releaseRefused frees the slot of a client that is refused after all.
 func (s *Server) releaseRefused(c *client) {
 	s.mu.Lock()
-	s.releaseLocked(c.svc, c.from)
+	s.releaseLocked(c.svc, c.def, c.from)
 	s.refusals++
 	s.mu.Unlock()
 }

@@ -77,7 +77,7 @@ func temporary(err error) (*spawn.StepError, bool) {
 
 // startFailed ends a client whose program cannot be started.
 func (s *Server) startFailed(sc *scratch, c *client, err error) {
-	s.release(c.svc, c.from)
+	s.release(c.svc, c.def, c.from)
 	s.logFail(sc, c, err.Error(), "")
 	s.closeGracefully(sc, c.fd, nil)
 }

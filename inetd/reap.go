@@ -50,9 +50,9 @@ func (s *Server) childExited(e spawn.Exit, t task) {
 	}
 	s.mu.Lock()
 	if t.handedOff == nil {
-		s.releaseLocked(t.svc, t.from)
+		s.releaseLocked(t.svc, t.def, t.from)
 	} else {
-		s.releaseLocked(t.svc, netip.AddrPort{})
+		s.releaseLocked(t.svc, t.def, netip.AddrPort{})
 		s.reclaimLocked(t.handedOff, t.handOff)
 	}
 	s.mu.Unlock()

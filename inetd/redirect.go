@@ -48,7 +48,7 @@ func (r *redirect) run() {
 	sc, s, def := new(scratch), r.s, r.c.def
 	defer s.conns.give(redirectFDs)
 	if err := r.connect(); err != nil {
-		s.release(r.c.svc, r.c.from)
+		s.release(r.c.svc, def, r.c.from)
 		s.logFail(sc, &r.c, "redirect: "+err.Error(), "")
 		if r.c.fd >= 0 {
 			s.closeGracefully(sc, r.c.fd, nil)
@@ -71,7 +71,7 @@ func (r *redirect) logEnd() { r.end.Do(r.release) }
 // release frees the client's slot and writes its TRAFFIC and EXIT lines.
 func (r *redirect) release() {
 	s, def := r.s, r.c.def
-	s.release(r.c.svc, r.c.from)
+	s.release(r.c.svc, def, r.c.from)
 	priority := cmp.Or(r.c.severity, def.Log.Success)
 	if def.OnSuccess&config.LogTraffic != 0 {
 		def.Log.Logger.Log(priority, logline.Traffic(nil, def.Name, r.in.Load(), r.out.Load()), r.c.fields())

@@ -364,7 +364,7 @@ func TestHandOverMistakes(t *testing.T) {
 	first := newTestServer(t, echo("wrong", wrong, "per_source = 7")+echo("right", right, "")+echo("closed", closed, "cps = [1, 3600]")+
 		"[service.trap]\nlisten = \"tcp:"+sensor+"\"\nbuiltin = \"discard\"\nflags = [\"SENSOR\"]\ndeny_time = \"FOREVER\"\n")
 	first.mu.Lock()
-	first.bans.Add(netip.MustParseAddr("192.0.2.9"), config.Forever, first.now())
+	first.bans.Add(netip.MustParsePrefix("192.0.2.9/32"), config.Forever, first.now())
 	first.suspendOverCPSLocked(first.services.byKey[first.keyOf("closed")])
 	first.mu.Unlock()
 	state := over(t, first.HandOver(), func(r []byte) []byte { // as if a user that is gone had been its

@@ -351,14 +351,16 @@ type activeService struct {
 }
 
 // release frees the slot of a client that has been served.
-func (s *Server) release(svc *activeService, from netip.AddrPort) {
+func (s *Server) release(svc *activeService, def *service.Definition, from netip.AddrPort) {
 	s.mu.Lock()
-	s.releaseLocked(svc, from)
+	s.releaseLocked(svc, def, from)
 	s.mu.Unlock()
 }
 
-func (s *Server) releaseLocked(svc *activeService, from netip.AddrPort) {
-	svc.gate.Leave(from.Addr())
+// releaseLocked frees the slot of a client. def is the service's definition
+// when it got the slot.
+func (s *Server) releaseLocked(svc *activeService, def *service.Definition, from netip.AddrPort) {
+	svc.gate.Leave(def.Limits, from.Addr())
 	s.running--
 	s.statusChangedLocked()
 	s.unsaturateLocked(svc)

@@ -90,7 +90,7 @@ func (s *Server) finishHandOff(sc *scratch, c *client, t ticket, d decision) {
 	if d.Reason != "" {
 		if d.admitted { // for a twist command, which a datagram does not get
 			s.mu.Lock()
-			s.releaseLocked(c.svc, netip.AddrPort{})
+			s.releaseLocked(c.svc, c.def, netip.AddrPort{})
 			s.refusals++
 			s.mu.Unlock()
 		}
@@ -133,7 +133,7 @@ func (s *Server) handOffFailed(c *client, t *task, err error) {
 	defer s.mu.Unlock()
 	l := t.handedOff
 	s.endUseLocked(l)
-	s.releaseLocked(c.svc, netip.AddrPort{})
+	s.releaseLocked(c.svc, c.def, netip.AddrPort{})
 	pause := retryPause
 	if _, retry := temporary(err); !retry {
 		l.failures++
@@ -265,7 +265,7 @@ func (s *Server) adoptWaiterLocked(l *listener, pid int) {
 	s.setStateLocked(l, stateHandedOff)
 	s.handOffs++
 	l.handOff = s.handOffs
-	l.svc.gate.Adopt(netip.Addr{})
+	l.svc.gate.Adopt(l.svc.def.Limits, netip.Addr{})
 	s.running++
 	s.addChild(spawn.Existing(pid), task{svc: l.svc, def: l.svc.def, handedOff: l, handOff: l.handOff, start: s.now()})
 }

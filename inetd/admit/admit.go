@@ -7,7 +7,9 @@
 package admit
 
 import (
+	"cmp"
 	"net/netip"
+	"slices"
 	"time"
 
 	"goinetd/config"
@@ -23,6 +25,25 @@ type Limits struct {
 	PerSourcePerMinute int  // starts in a minute for one client address
 	CPS                config.Rate
 	CPSPerSource       config.Rate
+	PerSourcePrefix    config.Prefixes // which addresses count as one client
+}
+
+// Source returns the address of the network that a client counts as. Clients
+// of link-local addresses count one by one: all hosts of a link share their
+// network.
+func (l *Limits) Source(client netip.Addr) netip.Addr {
+	bits := l.PerSourcePrefix.IPv4
+	switch {
+	case !client.Is4():
+		if client.IsLinkLocalUnicast() {
+			return client
+		}
+		bits = cmp.Or(l.PerSourcePrefix.IPv6, config.DefaultPrefixes.IPv6)
+	case bits == 0 || bits == 32:
+		return client
+	}
+	p, _ := client.Prefix(bits) // zero for an address that is not valid
+	return p.Addr()
 }
 
 // A Reason is why a client was refused, in xinetd's words for the log where it
@@ -52,7 +73,19 @@ const (
 	Busy            // its last starts are being decided on: ask again
 )
 
-// maxSources bounds the table of rates: clients of IPv6 have more addresses
+// Network returns the network that a client counts as.
+func (l *Limits) Network(client netip.Addr) netip.Prefix {
+	source, bits := l.Source(client), client.BitLen()
+	switch p := l.PerSourcePrefix; {
+	case client.Is4():
+		bits = cmp.Or(p.IPv4, config.DefaultPrefixes.IPv4)
+	case !client.IsLinkLocalUnicast():
+		bits = cmp.Or(p.IPv6, config.DefaultPrefixes.IPv6)
+	}
+	return netip.PrefixFrom(source.WithZone(""), bits)
+}
+
+// maxSources bounds the tables of rates: clients of IPv6 have more networks
 // than we have memory.
 const maxSources = 1 << 16
 
@@ -61,7 +94,7 @@ const maxSources = 1 << 16
 type Gate struct {
 	running  int
 	reserved int                // places that are neither entered nor cancelled
-	clients  map[netip.Addr]int // running, by client
+	clients  map[netip.Addr]int // running, by Limits.Source
 
 	since  time.Duration // start of the service's window
 	starts int           // in it
@@ -69,6 +102,7 @@ type Gate struct {
 
 	cps     meter
 	sources meters
+	full    time.Duration // until when sources is full of clients that are paused; 0: not known
 }
 
 type rate struct {
@@ -131,10 +165,11 @@ func (g *Gate) Reserve(l Limits, now time.Duration) Verdict {
 func (g *Gate) Cancel() { g.reserved-- }
 
 // Enter turns a reservation into a slot for a client, or returns why not; the
-// reservation is then to be cancelled. Every success wants a Leave. Clients
-// without a valid address (a Unix socket, a wait service) have no per-source
-// limits.
+// reservation is then to be cancelled. Every success wants a Leave with the
+// same limits. Clients without a valid address (a Unix socket, a wait
+// service) have no per-source limits.
 func (g *Gate) Enter(l Limits, now time.Duration, from netip.Addr) Reason {
+	from = l.Source(from)
 	if l.CPSPerSource != (config.Rate{}) && from.IsValid() {
 		if reason := g.meterSource(l.CPSPerSource, now, from); reason != "" {
 			return reason
@@ -169,8 +204,9 @@ func (g *Gate) Enter(l Limits, now time.Duration, from netip.Addr) Reason {
 }
 
 // Adopt counts a client that was admitted before there was this Gate. It wants
-// a Leave.
-func (g *Gate) Adopt(from netip.Addr) {
+// a Leave with the same limits.
+func (g *Gate) Adopt(l Limits, from netip.Addr) {
+	from = l.Source(from)
 	if from.IsValid() {
 		if g.clients == nil {
 			g.clients = map[netip.Addr]int{}
@@ -181,7 +217,8 @@ func (g *Gate) Adopt(from netip.Addr) {
 }
 
 // Leave takes back what Enter counted as running.
-func (g *Gate) Leave(from netip.Addr) {
+func (g *Gate) Leave(l Limits, from netip.Addr) {
+	from = l.Source(from)
 	g.running--
 	if n := g.clients[from]; n > 1 {
 		g.clients[from] = n - 1
@@ -204,8 +241,8 @@ func (g *Gate) meterSource(r config.Rate, now time.Duration, from netip.Addr) Re
 	if m.paused > 0 {
 		m = meter{}
 	}
-	if !known && len(g.sources) >= maxSources {
-		g.evictMeters(r, now)
+	if !known && len(g.sources) >= maxSources && !g.evictMeters(r, now) {
+		return PerSourceCPS // nobody is forgotten who is kept out
 	}
 	reason := Reason("")
 	if m.over(r, now) {
@@ -220,23 +257,51 @@ func (g *Gate) meterSource(r config.Rate, now time.Duration, from netip.Addr) Re
 }
 
 // evictMeters makes room in the table: windows that have ended, and if that is
-// not enough, any quarter of the clients that are not paused.
-func (g *Gate) evictMeters(r config.Rate, now time.Duration) {
+// not enough, the oldest quarter of those that are not paused. It reports
+// whether there is room.
+func (g *Gate) evictMeters(r config.Rate, now time.Duration) bool {
+	if now < g.full {
+		return false
+	}
 	for a, m := range g.sources {
 		if m.paused <= now && now-m.since > time.Duration(r.Max)*time.Second {
 			delete(g.sources, a)
 		}
 	}
-	for a, m := range g.sources {
-		if len(g.sources) < maxSources*3/4 {
-			return
-		}
-		if m.paused <= now {
-			delete(g.sources, a)
+	if len(g.sources) < maxSources*3/4 {
+		return true
+	}
+	evictOldest(g.sources, func(m meter) (time.Duration, bool) { return m.since, m.paused <= now })
+	if len(g.sources) < maxSources {
+		return true
+	}
+	g.full = now + fullTime
+	return false
+}
+
+// fullTime is how long a table that was full is not gone through again.
+const fullTime = time.Second
+
+// evictOldest deletes the oldest quarter of a table, and no more than may go:
+// of says since when an entry has been there, and whether it may.
+func evictOldest[V any](table map[netip.Addr]V, of func(V) (since time.Duration, may bool)) {
+	ages := make([]time.Duration, 0, len(table))
+	for _, v := range table {
+		if since, may := of(v); may {
+			ages = append(ages, since)
 		}
 	}
-	if len(g.sources) >= maxSources {
-		clear(g.sources)
+	if len(ages) == 0 {
+		return
+	}
+	slices.Sort(ages)
+	n := min(len(table)/4, len(ages))
+	last := ages[max(n-1, 0)]
+	for a, v := range table {
+		if since, may := of(v); n > 0 && may && since <= last {
+			delete(table, a)
+			n--
+		}
 	}
 }
 
@@ -261,17 +326,14 @@ func (g *Gate) rate(limit int, now time.Duration, from netip.Addr) bool {
 }
 
 // evictRates makes room in the table: windows that have ended, and if that is
-// not enough, any quarter of it.
+// not enough, the oldest quarter of it.
 func (g *Gate) evictRates(now time.Duration) {
 	for a, r := range g.rates {
 		if now-r.since > Window {
 			delete(g.rates, a)
 		}
 	}
-	for a := range g.rates {
-		if len(g.rates) < maxSources*3/4 {
-			return
-		}
-		delete(g.rates, a)
+	if len(g.rates) >= maxSources*3/4 {
+		evictOldest(g.rates, func(r rate) (time.Duration, bool) { return r.since, true })
 	}
 }

@@ -40,7 +40,7 @@ func TestLooping(t *testing.T) {
 				t.Fatal("refused below the limit")
 			}
 			g.Enter(l, 0, netip.Addr{})
-			g.Leave(netip.Addr{})
+			g.Leave(l, netip.Addr{})
 		}
 		if got := g.Reserve(l, c.at); got != c.want {
 			t.Errorf("at %v: %v", c.at, got)
@@ -83,7 +83,7 @@ func TestPerSource(t *testing.T) {
 	if !enter(client, 0) || enter(client, 0) || !enter(other, 0) {
 		t.Error("one at once for each client")
 	}
-	g.Leave(client)
+	g.Leave(l, client)
 	if !enter(client, 0) {
 		t.Error("a place that was left is not free")
 	}
@@ -118,8 +118,8 @@ func TestRatesBounded(t *testing.T) {
 		if reason := g.Enter(l, 0, a); reason != "" {
 			t.Fatalf("%v is refused", a)
 		}
-		g.Leave(a)
-		a = a.Next()
+		g.Leave(l, a)
+		a = nextNetwork(a)
 	}
 	if n := len(g.rates); n > maxSources || n < maxSources/2 {
 		t.Errorf("%d entries", n)

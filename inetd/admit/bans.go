@@ -2,68 +2,86 @@ package admit
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"goinetd/config"
 )
 
-// maxBans is how many addresses can be banned at once, as in xinetd.
-const maxBans = 10240
+// maxBans is how many networks can be banned at once.
+const maxBans = 1 << 16
 
-// Bans are the addresses that sensors keep out of every service (xinetd's
+// Bans are the networks that sensors keep out of every service (xinetd's
 // SENSOR flag). The zero value bans nobody. It is not safe for concurrent
 // use: whoever owns it locks. Times are of a monotonic clock.
 type Bans struct {
-	until map[netip.Addr]time.Duration
+	until   map[netip.Prefix]time.Duration
+	lengths []int         // that bans have, or had
+	full    time.Duration // until when it is not gone through again
 }
 
-// Add bans an address for a time, or for ever ([config.Forever]). A longer
+// Add bans a network for a time, or for ever ([config.Forever]). A longer
 // ban is not shortened. When the table is full of bans that have not ended,
 // nothing is added, and it returns false.
-func (b *Bans) Add(addr netip.Addr, d, now time.Duration) bool {
+func (b *Bans) Add(p netip.Prefix, d, now time.Duration) bool {
 	until := now + d
 	if d == config.Forever {
 		until = 1<<63 - 1
 	}
-	if len(b.until) >= maxBans {
+	if _, known := b.until[p]; !known && len(b.until) >= maxBans {
+		if now < b.full {
+			return false
+		}
 		for a, end := range b.until {
 			if end <= now {
 				delete(b.until, a)
 			}
 		}
-	}
-	if len(b.until) >= maxBans {
-		return false
+		if len(b.until) >= maxBans {
+			b.full = now + fullTime
+			return false
+		}
 	}
 	if b.until == nil {
-		b.until = map[netip.Addr]time.Duration{}
+		b.until = map[netip.Prefix]time.Duration{}
 	}
-	b.until[addr] = max(b.until[addr], until)
+	if !slices.Contains(b.lengths, p.Bits()) {
+		b.lengths = append(b.lengths, p.Bits())
+	}
+	b.until[p] = max(b.until[p], until)
 	return true
 }
 
-// Each calls f with every address that is banned, and for how long it still
+// Each calls f with every network that is banned, and for how long it still
 // is: [config.Forever] for ever.
-func (b *Bans) Each(now time.Duration, f func(addr netip.Addr, left time.Duration)) {
-	for addr, until := range b.until {
+func (b *Bans) Each(now time.Duration, f func(p netip.Prefix, left time.Duration)) {
+	for p, until := range b.until {
 		switch {
 		case until == 1<<63-1:
-			f(addr, config.Forever)
+			f(p, config.Forever)
 		case until > now:
-			f(addr, until-now)
+			f(p, until-now)
 		}
 	}
 }
 
-// Banned reports whether an address is banned.
+// Banned reports whether an address is in a network that is banned.
 func (b *Bans) Banned(addr netip.Addr, now time.Duration) bool {
 	if len(b.until) == 0 {
 		return false
 	}
-	until, ok := b.until[addr]
-	if ok && until <= now {
-		delete(b.until, addr)
-		return false
+	for _, bits := range b.lengths {
+		p, err := addr.Prefix(bits)
+		if err != nil {
+			continue
+		}
+		switch until, ok := b.until[p]; {
+		case !ok:
+		case until <= now:
+			delete(b.until, p)
+		default:
+			return true
+		}
 	}
-	return ok
+	return false
 }

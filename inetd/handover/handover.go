@@ -60,10 +60,10 @@ const version = 1
 // endLine is the last line of a file that was written to its end.
 const endLine = "end\n"
 
-// A Ban is a client that came to a sensor.
+// A Ban is the network of a client that came to a sensor.
 type Ban struct {
-	Addr  netip.Addr
-	Until time.Time // zero: for ever
+	Network netip.Prefix
+	Until   time.Time // zero: for ever
 }
 
 // A Suspension is a service that is closed for a while.

@@ -42,7 +42,7 @@ func records(s State) (list []string) {
 func TestRoundTrip(t *testing.T) {
 	want := State{
 		Number: 7, Inputs: map[string]int{"/etc/inetd.conf": 3}, Files: []string{"/etc/inetd.conf"},
-		Bans:      []Ban{{Addr: netip.MustParseAddr("192.0.2.7")}, {netip.MustParseAddr("2001:db8::1"), time.Unix(1700000000, 0).UTC()}},
+		Bans:      []Ban{{Network: netip.MustParsePrefix("192.0.2.7/32")}, {netip.MustParsePrefix("2001:db8::/64"), time.Unix(1700000000, 0).UTC()}},
 		Suspended: []Suspension{{"a", time.Unix(1700000000, 0).UTC(), "Activating service %s"}},
 	}
 	long := `{"Key":"` + strings.Repeat("x", 100_000) + `"}`

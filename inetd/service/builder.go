@@ -127,7 +127,7 @@ func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 	*d = Definition{Pos: conf.Pos, Key: key, Hash: KeyHash(key), Name: strings.Clone(conf.ID), // cloned, lest the whole file's text be kept
 		Type: conf.SocketType, Wait: conf.Wait, Mux: strings.Clone(conf.Mux), MuxPlus: conf.MuxPlus,
 		Limits: admit.Limits{Instances: conf.Instances, Queue: conf.Queue, PerSource: conf.PerSource, PerMinute: conf.PerMinute,
-			PerSourcePerMinute: conf.PerSourcePerMinute, CPS: conf.CPS, CPSPerSource: conf.CPSPerSource},
+			PerSourcePerMinute: conf.PerSourcePerMinute, CPS: conf.CPS, CPSPerSource: conf.CPSPerSource, PerSourcePrefix: conf.PerSourcePrefix},
 		Policy: b.policy(conf), Log: b.log(conf.LogType), OnSuccess: conf.LogOnSuccess, OnFailure: conf.LogOnFailure,
 	}
 	hint, err := b.addProgram(d, conf)

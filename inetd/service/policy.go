@@ -30,6 +30,10 @@ type Policy struct {
 	StartTimeout                time.Duration // 0: the server's
 }
 
+// RequiresUser reports whether only clients are served whose ident server
+// names a user. It may be called on nil.
+func (p *Policy) RequiresUser() bool { return p != nil && p.IDOnly }
+
 // Reasons for which a Policy refuses, in xinetd's words for the log.
 const (
 	ReasonTime = "time"
