@@ -212,7 +212,7 @@ func (s *Server) banLocked(c *client, d *decision) {
 	case known:
 		return
 	case !added:
-		if s.refusalLog.Allow(c.def.Name+" bans", netip.Addr{}, s.now()) {
+		if s.refusalLog.Allow(c.def.Name+" bans", s.now()) {
 			s.log.Printf(syslog.Crit, "%s: sensor: %v is not banned, and others may not be: as many are as can be", c.def.Name, c.from.Addr())
 		}
 		return

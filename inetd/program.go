@@ -119,7 +119,7 @@ type retry struct {
 func (s *Server) retryLater(c *client, image *spawn.Image, why *spawn.StepError) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.svc.holds == 0 && s.refusalLog.Allow(c.def.Name+" retries", netip.Addr{}, s.now()) {
+	if c.svc.holds == 0 && s.refusalLog.Allow(c.def.Name+" retries", s.now()) {
 		s.log.Printf(syslog.Warning, "%s: %v; the client waits, retrying every %v", c.def.Name, why, retryPause)
 	}
 	s.holdLocked(c.svc)

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"goinetd/config"
-	"goinetd/inetd/builtin"
 	"goinetd/inetd/service"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/syslog"
@@ -273,13 +272,10 @@ func (s *Server) unclaimLocked(l *listener) {
 	s.setStateLocked(l, stateClosed)
 }
 
-// publishPortsLocked makes the set of source ports that UDP services of ours
-// do not answer: those of the well-known ones, and our own.
+// publishPortsLocked makes the set of our own ports, which UDP services of
+// ours do not answer, besides those that package builtin does not.
 func (s *Server) publishPortsLocked() {
 	ports := map[uint16]bool{}
-	for _, port := range builtin.LoopPorts() {
-		ports[port] = true
-	}
 	for _, svc := range s.services.byKey {
 		for _, l := range svc.listeners {
 			if l.servesDatagrams() && svc.def.Builtin.RepliesToDatagrams() {

@@ -191,13 +191,16 @@ func (s *Server) cancelHandOff(t ticket) {
 }
 
 // logRefusedDatagram logs a refused datagram, once in a minute for each
-// sender.
+// sender, and for so many senders.
 func (s *Server) logRefusedDatagram(sc *scratch, c *client, d decision) {
 	s.mu.Lock()
-	allowed := s.refusalLog.Allow(c.def.Name, c.from.Addr(), s.now())
+	allowed, last := s.refusalLog.AllowSender(c.def.Name, c.from.Addr(), s.now())
 	s.mu.Unlock()
 	if allowed {
 		s.logFail(sc, c, d.Reason, d.Rule)
+	}
+	if last {
+		s.log.Printf(syslog.Notice, "%s: datagrams of %d senders have been refused within a minute; those of others are not logged until it is over", c.def.Name, logline.MaxSenders)
 	}
 }
 
@@ -216,7 +219,7 @@ func firstSender(fd int, kind config.SocketType) netip.AddrPort {
 
 // replyToDatagrams serves a UDP socket of a builtin.
 func (s *Server) replyToDatagrams(w *worker, t ticket) {
-	w.datagrams.Serve(t.fd, t.def.Builtin, s.refusesSource(&w.scratch, t))
+	w.datagrams.Serve(t.fd, t.def.Builtin, s.now(), s.refusesSource(&w.scratch, t))
 	s.mu.Lock()
 	if t.l.state == stateListening {
 		s.pollLocked(t.l)

@@ -2,7 +2,6 @@ package inetd
 
 import (
 	"errors"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -343,7 +342,7 @@ func (s *Server) beginHang(svc *activeService, def *service.Definition, pid int)
 	svc.slowStarts.Store(forkedStarts)
 	s.mu.Lock()
 	s.holdLocked(svc)
-	told := !s.refusalLog.Allow(def.Name+" starts", netip.Addr{}, s.now())
+	told := !s.refusalLog.Allow(def.Name+" starts", s.now())
 	s.mu.Unlock()
 	if !told {
 		s.log.Printf(syslog.Warning, "%s: pid %d has not executed its program after %v: it is stopped, or the program's file system does not answer; clients of %s wait, other services are not affected",

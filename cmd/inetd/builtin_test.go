@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -124,7 +127,7 @@ func TestNoDatagramLoops(t *testing.T) {
 		_, _, err = c.ReadFromUDP(make([]byte, 10))
 		return err == nil
 	}
-	for _, p := range []int{7, 13, 17, 19, 37, ports["chargen"], ports["time"]} {
+	for _, p := range []int{7, 13, 17, 19, 37, 53, 1023, 2049, ports["chargen"], ports["time"]} {
 		from := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 2), Port: p}
 		if send(from, ports["echo"]) {
 			t.Errorf("a datagram from port %d is answered", p)
@@ -135,6 +138,50 @@ func TestNoDatagramLoops(t *testing.T) {
 	}
 	reliability.Survived(t, reliability.Fault{Theme: reliability.Clients, Did: "datagrams from the ports of services that answer",
 		Saw: "not answered, so that no loop begins"})
+}
+
+// One forged datagram between the echo services of two inetds does not go back
+// and forth for ever.
+func TestDatagramLoopEnds(t *testing.T) {
+	t.Parallel()
+	if !inside(t) {
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
+	for _, port := range []int{7007, 7008} {
+		setup{conf: fmt.Sprintf("127.0.0.1:%d dgram udp wait root internal echo\n", port)}.start(t)
+	}
+	raw, err := net.Dial("ip4:udp", "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	// from port 7008, to port 7007, 9 bytes, without a checksum
+	if _, err := raw.Write([]byte{7008 >> 8, 7008 & 255, 7007 >> 8, 7007 & 255, 0, 9, 0, 0, 'x'}); err != nil {
+		t.Fatal(err)
+	}
+	received := func() int {
+		text, err := os.ReadFile("/proc/net/snmp")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := regexp.MustCompile(`(?m)^Udp: (\d+)`).FindSubmatch(text)
+		n, _ := strconv.Atoi(string(m[1]))
+		return n
+	}
+	last, same := received(), 0
+	until(t, func() bool { // it takes microseconds from one to the other
+		n := received()
+		if same++; n != last || n == 0 {
+			last, same = n, 0
+		}
+		return same > 20
+	})
+	if last > 1000 {
+		t.Errorf("%d datagrams", last)
+	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Clients, Did: "one forged datagram between the echo services of two inetds",
+		Saw: "some hundred replies, and then none"})
 }
 
 // On a host with several addresses, an answer comes from the one that was

@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"net/netip"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,10 +19,10 @@ const (
 // not be used by two goroutines at once.
 //
 // A source address can be forged, so there is no reply to a datagram that
-// could start a loop or whose reply would reach more than one host: from port
-// 0 or the port of a service that replies to anything ([LoopPorts]), and from
-// or to a broadcast or multicast address. No reply is longer than its
-// datagram, except daytime's 26 bytes and time's 4.
+// could start a loop or whose reply would reach more than one host: from a
+// port below 1024 or 2049, and from or to a broadcast or multicast address.
+// Replies to other ports are bounded, too (loopGuard). No reply is longer than
+// its datagram, except daytime's 26 bytes and time's 4.
 type Datagrams struct {
 	memory []byte
 	in     [batchSize]mmsghdr
@@ -30,6 +31,8 @@ type Datagrams struct {
 	infos  [batchSize][64]byte              // control messages
 	iovIn  [batchSize]unix.Iovec
 	iovOut [batchSize]unix.Iovec
+	guard  *loopGuard
+	now    time.Duration
 }
 
 // mmsghdr is struct mmsghdr of recvmmsg(2).
@@ -39,8 +42,9 @@ type mmsghdr struct {
 }
 
 // Serve replies to what is queued in a socket, up to some hundred datagrams.
-// refused reports whether a source gets no reply.
-func (d *Datagrams) Serve(fd int, h *Handler, refused func(netip.AddrPort) bool) {
+// refused reports whether a source gets no reply; now is a time on a monotonic
+// clock.
+func (d *Datagrams) Serve(fd int, h *Handler, now time.Duration, refused func(netip.AddrPort) bool) {
 	if d.memory == nil {
 		// The kernel touches only the pages that it fills, so this is far
 		// less than it looks unless somebody sends long datagrams.
@@ -48,8 +52,9 @@ func (d *Datagrams) Serve(fd int, h *Handler, refused func(netip.AddrPort) bool)
 		if err != nil {
 			return
 		}
-		d.memory = memory
+		d.memory, d.guard = memory, newLoopGuard()
 	}
+	d.now = now
 	for range maxRounds {
 		n := d.receive(fd)
 		if n <= 0 {
@@ -95,10 +100,10 @@ func (d *Datagrams) receive(fd int) int {
 func (d *Datagrams) reply(i, k int, handler *Handler, refused func(netip.AddrPort) bool) bool {
 	h := &d.in[i].hdr
 	from := sockaddr.FromRaw6(&d.names[i])
-	if !isUnicast(from) || refused(from) {
+	if !isUnicast(from) || isServicePort(from.Port()) || refused(from) {
 		return false
 	}
-	if !localInfo(d.infos[i][:h.Controllen]) {
+	if !handler.silent && !d.guard.allow(from, d.now) || !localInfo(d.infos[i][:h.Controllen]) {
 		return false
 	}
 	room := d.memory[i*maxDatagram : (i+1)*maxDatagram]
@@ -143,7 +148,16 @@ func localInfo(info []byte) bool {
 	switch {
 	case c.Level == unix.IPPROTO_IP && c.Type == unix.IP_PKTINFO:
 		p := (*unix.Inet4Pktinfo)(data)
-		if p.Addr != p.Spec_dst { // broadcast or multicast (ip(7))
+		switch {
+		case p.Spec_dst == [4]byte{}:
+			// It was queued before IP_PKTINFO was set, by the service manager
+			// for one. As the source of a reply the kernel takes no broadcast
+			// address.
+			if netip.AddrFrom4(p.Addr).IsMulticast() {
+				return false
+			}
+			p.Spec_dst = p.Addr
+		case p.Addr != p.Spec_dst: // broadcast or multicast (ip(7))
 			return false
 		}
 		p.Ifindex = 0 // the route back may be another

@@ -84,16 +84,3 @@ func (h *Handler) Stream() Stream { return h.stream(&h.settings) }
 
 // RepliesToDatagrams reports whether the service sends anything over UDP.
 func (h *Handler) RepliesToDatagrams() bool { return h.datagram != nil && !h.silent }
-
-// LoopPorts returns the source ports that are never answered: 0, and those of
-// every service of the table that replies to datagrams. Two such services
-// would answer each other for ever.
-func LoopPorts() []uint16 {
-	ports := []uint16{0}
-	for i := range services {
-		if h := (Handler{service: &services[i]}); h.RepliesToDatagrams() {
-			ports = append(ports, uint16(h.port))
-		}
-	}
-	return ports
-}

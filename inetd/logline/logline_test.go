@@ -93,18 +93,28 @@ func TestLimiter(t *testing.T) {
 		{"echo", a, 0, true}, {"echo", a, time.Minute - 1, false}, {"echo", b, time.Second, true}, {"time", a, time.Second, true},
 		{"echo", a, time.Minute, true}, {"echo", a, time.Minute + 1, false},
 	} {
-		if got := l.Allow(c.service, c.addr, c.now); got != c.want {
+		if got, last := l.AllowSender(c.service, c.addr, c.now); got != c.want || last {
 			t.Errorf("line %d: %v", i, got)
 		}
 	}
-	addr := netip.MustParseAddr("2001:db8::")
-	for range 3 * limiterSize {
+	addr, lines, notices := netip.MustParseAddr("2001:db8::"), 0, 0
+	for range 18_825 {
 		addr = addr.Next()
-		if !l.Allow("echo", addr, 0) {
-			t.Fatalf("%v has not been logged", addr)
+		allowed, last := l.AllowSender("flood", addr, 0)
+		if allowed {
+			lines++
+		}
+		if last {
+			notices++
 		}
 	}
-	if len(l.last) > limiterSize {
-		t.Errorf("%d senders are remembered", len(l.last))
+	if lines != MaxSenders || notices != 1 {
+		t.Errorf("%d lines and %d notices about a flood", lines, notices)
+	}
+	if ok, _ := l.AllowSender("flood", addr, time.Minute); !ok {
+		t.Error("nothing is logged after the minute")
+	}
+	if !l.Allow("once", 0) || l.Allow("once", 1) || !l.Allow("once", time.Minute) {
+		t.Error("not one line in a minute")
 	}
 }
