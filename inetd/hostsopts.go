@@ -3,6 +3,8 @@ package inetd
 import (
 	"os"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -35,7 +37,7 @@ func (s *Server) checkHosts(sc *scratch, c *client, d *decision, known lookups) 
 }
 
 // runActions does what a rule wants done whether the client is refused or
-// not.
+// not, but for its commands.
 func (s *Server) runActions(sc *scratch, c *client, d *decision) {
 	a := d.actions
 	if a.Severity != "" {
@@ -51,9 +53,6 @@ func (s *Server) runActions(sc *scratch, c *client, d *decision) {
 	if a.Linger != nil {
 		unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: int32(a.Linger.Seconds())})
 	}
-	for _, command := range a.Spawn {
-		s.spawnCommand(sc, c, command)
-	}
 	if a.Banner != nil {
 		sendNow(c.fd, a.Banner)
 	}
@@ -65,9 +64,63 @@ func shellImage(attr *spawn.Attr, command string) (*spawn.Image, error) {
 	return attr.Clone().Prepare("/bin/sh", []string{"sh", "-c", command})
 }
 
-// spawnCommand runs a command that has nothing to do with the connection.
-func (s *Server) spawnCommand(sc *scratch, c *client, command string) {
-	t := task{auxiliary: true, command: "spawn", svc: c.svc, def: c.def}
+// maxCommands is for how many clients of a service spawn commands run at
+// once; commandWait is how long a command is waited for.
+const (
+	maxCommands = 32
+	commandWait = 30 * time.Second
+)
+
+// runCommands runs the spawn commands of a rule one after another, as the
+// library of tcpd(8) does, and goes on then. No worker waits.
+func (s *Server) runCommands(sc *scratch, c *client, commands []string, then func(*scratch)) {
+	if len(commands) == 0 {
+		then(sc)
+		return
+	}
+	begin := func(sc *scratch) { s.runNext(sc, c, commands, then) }
+	s.mu.Lock()
+	wait := c.svc.commands >= maxCommands
+	if wait {
+		c.svc.commandQueue = append(c.svc.commandQueue, func() { s.addJob(begin) })
+	} else {
+		c.svc.commands++
+	}
+	s.mu.Unlock()
+	if !wait {
+		begin(sc)
+	}
+}
+
+func (s *Server) runNext(sc *scratch, c *client, commands []string, then func(*scratch)) {
+	if len(commands) > 0 {
+		s.spawnCommand(sc, c, commands[0], func(sc *scratch) { s.runNext(sc, c, commands[1:], then) })
+		return
+	}
+	s.mu.Lock()
+	if queue := c.svc.commandQueue; len(queue) > 0 {
+		c.svc.commandQueue = queue[1:]
+		queue[0]()
+	} else {
+		c.svc.commands--
+	}
+	s.mu.Unlock()
+	then(sc)
+}
+
+// spawnCommand runs a command that has nothing to do with the connection, and
+// goes on when it has ended, or takes too long.
+func (s *Server) spawnCommand(sc *scratch, c *client, command string, then func(*scratch)) {
+	var once sync.Once
+	next := func() { once.Do(func() { s.addJob(then) }) }
+	timer := time.AfterFunc(commandWait, func() {
+		s.warnOnce(c.def.Name + ": a spawn command of hosts.allow or hosts.deny still runs after " + commandWait.String() + "; its clients do not wait longer")
+		next()
+	})
+	t := task{auxiliary: true, command: "spawn", svc: c.svc, def: c.def, ended: func() {
+		timer.Stop()
+		next()
+	}}
 	other := *c
 	image, err := shellImage(c.def.Attr, command)
 	if err == nil {
@@ -100,6 +153,7 @@ func (s *Server) commandFailed(sc *scratch, c *client, t *task, err error) {
 	s.log.Printf(syslog.Err, "%s: %s: %v", c.def.Name, t.command, err)
 	if t.auxiliary {
 		unix.Close(c.fd)
+		t.ended()
 		return
 	}
 	s.releaseRefused(c)

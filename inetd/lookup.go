@@ -64,10 +64,7 @@ func (s *Server) startLookup(sc *scratch, c client, d decision) {
 		s.closeRejected(sc, &c)
 		return
 	}
-	go func() {
-		defer s.endLookup(&c)
-		s.lookUp(&c, d)
-	}()
+	go s.lookUp(&c, d)
 }
 
 func (s *Server) lookUp(c *client, d decision) {
@@ -75,19 +72,27 @@ func (s *Server) lookUp(c *client, d decision) {
 	admitted := d.admitted
 	d = s.resolve(sc, c, d)
 	if d.Reason == "" && c.def.AsksUser() && !s.identify(c) {
+		s.endLookup(c)
 		s.releaseRefused(c)
 		s.closeRejected(sc, c)
 		return
 	}
 	image, err := s.imageFor(c, d.actions)
-	s.addJob(func(sc *scratch) { s.endLookUp(sc, c, d, admitted, image, err) })
+	s.addJob(func(sc *scratch) {
+		var commands []string
+		if d.actions != nil {
+			s.runActions(sc, c, &d)
+			commands = d.actions.Spawn
+		}
+		s.runCommands(sc, c, commands, func(sc *scratch) {
+			s.endLookup(c)
+			s.endLookUp(sc, c, d, admitted, image, err)
+		})
+	})
 }
 
 // endLookUp goes on with a client that has been looked up.
 func (s *Server) endLookUp(sc *scratch, c *client, d decision, admitted bool, image *spawn.Image, err error) {
-	if d.actions != nil {
-		s.runActions(sc, c, &d)
-	}
 	switch {
 	case d.Reason == "" && err != nil:
 		s.releaseRefused(c)

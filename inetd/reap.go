@@ -29,6 +29,7 @@ type task struct {
 	serial    uint64          // distinguishes it from another program of the same pid, where there are timers
 	record    int             // of Server.table, counted from 1; 0: none
 	auxiliary bool            // a command of hosts_options(5), or unknown: no service counts it
+	ended     func()          // of a spawn command: called when it has ended; nil: nothing waits for it
 	command   string          // "spawn" or "twist" for a command of hosts_options(5); empty: the service's program
 }
 
@@ -43,6 +44,9 @@ func (s *Server) childExited(e spawn.Exit, t task) {
 		s.table.Remove(t.record - 1)
 	}
 	if t.auxiliary {
+		if t.ended != nil {
+			t.ended()
+		}
 		return
 	}
 	for _, timer := range t.timers {

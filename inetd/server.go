@@ -347,6 +347,9 @@ type activeService struct {
 	busy      bool  // saturated only until a reservation is entered or cancelled
 	holds     int32 // starts that hang or are tried again: its listeners are in statePaused
 
+	commands     int      // clients for whom spawn commands of hosts_options(5) run
+	commandQueue []func() // clients whose commands are to be run after those
+
 	slowStarts atomic.Int32 // so many starts are forked, because one hung
 }
 

@@ -71,10 +71,12 @@ func (s *Server) handOffSocket(sc *scratch, t ticket) {
 func (s *Server) lookUpSender(c client, t ticket, d decision) {
 	d = s.resolve(new(scratch), &c, d)
 	s.addJob(func(sc *scratch) {
+		var commands []string
 		if d.actions != nil {
 			s.runActions(sc, &c, &d)
+			commands = d.actions.Spawn
 		}
-		s.finishHandOff(sc, &c, t, d)
+		s.runCommands(sc, &c, commands, func(sc *scratch) { s.finishHandOff(sc, &c, t, d) })
 	})
 }
 

@@ -309,3 +309,67 @@ func TestLogReaders(t *testing.T) {
 		t.Errorf("logwatch does not know our EXIT lines:\n%s", out)
 	}
 }
+
+// The commands of spawn run one after another, the client waits for them, and
+// there are not more of them at once than a service may have.
+func TestSpawnCommands(t *testing.T) {
+	t.Parallel()
+	if !inside(t) {
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
+	dir := folder(t)
+	os.Chmod(dir, 0o777)
+	if err := syscall.Mkfifo(dir+"/held", 0o666); err != nil {
+		t.Fatal(err)
+	}
+	os.Chmod(dir+"/held", 0o666)
+	etc(t, map[string]string{"nsswitch.conf": "hosts: files\n", "resolv.conf": "",
+		"hosts.allow": fmt.Sprintf("cat: ALL : spawn sleep 0.2; echo one > %s/order : spawn echo two >> %s/order\n", dir, dir),
+		"hosts.deny":  fmt.Sprintf("true: ALL : spawn echo >> %s/started; cat %s/held\n", dir, dir)})
+	prepared, refusing := port(t), port(t)
+	d := setup{flags: []string{"-l"}, conf: fmt.Sprintf("127.0.0.1:%d stream tcp nowait nobody /bin/cat cat %s/order\n127.0.0.1:%d stream tcp nowait nobody /bin/true true\n", prepared, dir, refusing)}.start(t)
+	c := dial(t, prepared)
+	if text, err := io.ReadAll(c); string(text) != "one\ntwo\n" {
+		t.Errorf("the program found %q, %v", text, err)
+	}
+	const clients, most = 100, 32
+	before := d.count("fd")
+	var held []net.Conn
+	for i := range clients {
+		held = append(held, from2(t, fmt.Sprintf("127.0.0.%d", i+2), refusing))
+	}
+	until(t, func() bool { return d.count("fd") >= before+clients })
+	started := func() int {
+		text, _ := os.ReadFile(dir + "/started")
+		return strings.Count(string(text), "\n")
+	}
+	until(t, func() bool { return started() >= most })
+	if n := started(); n != most {
+		t.Errorf("%d commands at once", n)
+	}
+	d.stopHolding(dir + "/held")
+	for _, c := range held {
+		if text, err := io.ReadAll(c); len(text) != 0 || err != nil {
+			t.Errorf("a refused client got %q, %v", text, err)
+		}
+	}
+	if n := started(); n != clients {
+		t.Errorf("%d commands for %d clients", n, clients)
+	}
+}
+
+// stopHolding lets every reader of a FIFO go on, until the test ends.
+func (d *daemonProcess) stopHolding(path string) {
+	d.t.Helper()
+	d.t.Cleanup(func() { os.Remove(path) })
+	if err := os.Rename(path, path+".old"); err != nil {
+		d.t.Fatal(err)
+	}
+	write(d.t, path, "", 0o644)
+	f, err := os.OpenFile(path+".old", os.O_RDWR, 0) // whoever opened it has a writer, which goes
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	f.Close()
+}
