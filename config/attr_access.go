@@ -14,6 +14,7 @@ type Source struct {
 	Text     string
 	Pos      Pos
 	Prefixes []netip.Prefix // none for a name
+	Zone     string         // of a link-local address that is written with one
 	Name     string         // of a host, or of a domain, with a dot before it
 }
 
@@ -41,8 +42,14 @@ func (e *etc) readSource(w word) (s Source, doubt string, _ *fault) {
 		if isNet {
 			n = prefixLength(bits, 128)
 		}
-		if err != nil || n < 0 || a.Zone() != "" {
+		if err != nil || n < 0 {
 			return s, "", faultf(addressHint, "%q is not an address", text).atWord(w)
+		}
+		if s.Zone = a.Zone(); s.Zone != "" {
+			if !a.IsLinkLocalUnicast() || isNet {
+				return s, "", faultf("write an address as fe80::5%eth0, or leave the zone out", "%q has a zone, and is no single link-local address", text).atWord(w)
+			}
+			a = a.WithZone("")
 		}
 		if a == netip.IPv6Unspecified() && !isNet {
 			doubt = ":: is one address, which no client has; write ::/0 for all"

@@ -373,3 +373,48 @@ func (d *daemonProcess) stopHolding(path string) {
 	}
 	f.Close()
 }
+
+// Link-local clients have their interface with them: without it nobody could
+// ask their ident server.
+func TestLinkLocalClients(t *testing.T) {
+	t.Parallel()
+	if !inside(t) {
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
+	command(t, "ip", "addr", "add", "fe80::1/64", "dev", "lo", "nodad")
+	etc(t, map[string]string{"hosts.allow": "", "hosts.deny": "sh: bob@ALL\n", "nsswitch.conf": "hosts: files\n", "resolv.conf": ""})
+	ident, err := net.Listen("tcp", "[fe80::1%lo]:113")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ident.Close()
+	go func() {
+		for {
+			c, err := ident.Accept()
+			if err != nil {
+				return
+			}
+			var client, server int
+			fmt.Fscanf(c, "%d,%d\r\n", &client, &server)
+			fmt.Fprintf(c, "%d,%d:USERID:UNIX:bob\r\n", client, server)
+			c.Close()
+		}
+	}()
+	refused, open := port(t), port(t)
+	d := setup{flags: []string{"-l"}, conf: fmt.Sprintf(`%d stream tcp6 nowait nobody /bin/sh sh -c "echo $REMOTE_HOST"
+%d stream tcp6 nowait nobody /bin/bash bash -c "echo $REMOTE_HOST"
+`, refused, open)}.start(t)
+	for p, want := range map[int]string{refused: "", open: "fe80::1%lo\n"} {
+		c, err := net.Dial("tcp", fmt.Sprintf("[fe80::1%%lo]:%d", p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(patience))
+		if text, err := io.ReadAll(c); string(text) != want || err != nil {
+			t.Errorf("%q, %v; want %q\n%s", text, err, want, d.text())
+		}
+	}
+	d.find(`(?m)FAIL: \d+\(hosts.deny:1\) libwrap from=fe80::1%lo$`, 1)
+}

@@ -29,6 +29,7 @@ func LookupHost(a netip.Addr) *Host {
 	ctx, cancel := context.WithTimeout(context.Background(), lookupLimit)
 	defer cancel()
 	h := &Host{}
+	a = a.WithZone("")
 	names, err := net.DefaultResolver.LookupAddr(ctx, a.String())
 	if err != nil {
 		h.Failed = !notFound(err)
@@ -44,7 +45,7 @@ func LookupHost(a netip.Addr) *Host {
 		if err != nil && !notFound(err) {
 			h.Failed = true
 		}
-		if slices.ContainsFunc(reverse, func(b netip.Addr) bool { return b.Unmap() == a }) {
+		if slices.ContainsFunc(reverse, func(b netip.Addr) bool { return b.Unmap().WithZone("") == a }) {
 			h.Confirmed = append(h.Confirmed, name)
 		}
 	}

@@ -19,7 +19,7 @@ type List struct {
 
 type level struct {
 	bits int
-	of   map[netip.Addr]rule // the first address of each prefix
+	of   map[netip.Addr]rule // the first address of each prefix, with its zone where one is written
 }
 
 // A rule is an entry as the log has it.
@@ -38,17 +38,17 @@ func NewList(sources []config.Source, ipv4only bool) *List {
 		r := rule{strings.Clone(s.Text), s.Pos.String()}
 		for _, p := range s.Prefixes {
 			if p.Addr().Is4() {
-				insert(&l.four, p, r)
+				insert(&l.four, p, p.Addr(), r)
 				continue
 			}
-			insert(&l.six, p, r)
+			insert(&l.six, p, p.Addr().WithZone(s.Zone), r)
 			mapped := netip.AddrFrom16([16]byte{10: 0xff, 11: 0xff})
 			switch {
 			case ipv4only:
 			case p.Bits() <= 96 && p.Contains(mapped):
-				insert(&l.four, netip.PrefixFrom(netip.IPv4Unspecified(), 0), r)
+				insert(&l.four, netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.IPv4Unspecified(), r)
 			case p.Bits() > 96 && p.Addr().Is4In6():
-				insert(&l.four, netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96), r)
+				insert(&l.four, netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96), p.Addr().Unmap(), r)
 			}
 		}
 		if s.Name != "" {
@@ -61,14 +61,14 @@ func NewList(sources []config.Source, ipv4only bool) *List {
 	return l
 }
 
-func insert(levels *[]level, p netip.Prefix, r rule) {
+func insert(levels *[]level, p netip.Prefix, first netip.Addr, r rule) {
 	i := slices.IndexFunc(*levels, func(l level) bool { return l.bits == p.Bits() })
 	if i < 0 {
 		i = len(*levels)
 		*levels = append(*levels, level{p.Bits(), map[netip.Addr]rule{}})
 	}
-	if _, twice := (*levels)[i].of[p.Addr()]; !twice {
-		(*levels)[i].of[p.Addr()] = r
+	if _, twice := (*levels)[i].of[first]; !twice {
+		(*levels)[i].of[first] = r
 	}
 }
 
@@ -79,7 +79,12 @@ func (l *List) byAddress(a netip.Addr) (rule, bool) {
 		levels = l.six
 	}
 	for i := range levels {
-		p, _ := a.Prefix(levels[i].bits)
+		if a.Zone() != "" && levels[i].bits == 128 {
+			if r, ok := levels[i].of[a]; ok {
+				return r, true
+			}
+		}
+		p, _ := a.Prefix(levels[i].bits) // without a zone
 		if r, ok := levels[i].of[p.Addr()]; ok {
 			return r, true
 		}

@@ -5,6 +5,7 @@ package sockaddr
 import (
 	"encoding/binary"
 	"net/netip"
+	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -31,9 +32,36 @@ func FromRaw6(raw *unix.RawSockaddrInet6) netip.AddrPort {
 		sa := (*unix.RawSockaddrInet4)(unsafe.Pointer(raw))
 		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), hostOrder(&sa.Port))
 	case unix.AF_INET6:
-		return netip.AddrPortFrom(netip.AddrFrom16(raw.Addr).Unmap(), hostOrder(&raw.Port))
+		return netip.AddrPortFrom(withZone(netip.AddrFrom16(raw.Addr).Unmap(), raw.Scope_id), hostOrder(&raw.Port))
 	}
 	return netip.AddrPort{}
+}
+
+// withZone adds the name of the interface to a link-local address, as
+// getnameinfo(3) does: without it the address cannot be reached.
+func withZone(a netip.Addr, scope uint32) netip.Addr {
+	if scope == 0 || !a.IsLinkLocalUnicast() || a.Is4() {
+		return a
+	}
+	if name := interfaceName(scope); name != "" {
+		return a.WithZone(name)
+	}
+	return a.WithZone(strconv.FormatUint(uint64(scope), 10))
+}
+
+// interfaceName returns the name of an interface, empty where there is none.
+func interfaceName(index uint32) string {
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	defer unix.Close(fd)
+	request, _ := unix.NewIfreq("")
+	request.SetUint32(index)
+	if unix.IoctlIfreq(fd, unix.SIOCGIFNAME, request) != nil {
+		return ""
+	}
+	return request.Name()
 }
 
 func hostOrder(port *uint16) uint16 {
@@ -47,7 +75,7 @@ func From(sa unix.Sockaddr) netip.AddrPort {
 	case *unix.SockaddrInet4:
 		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
 	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), uint16(sa.Port))
+		return netip.AddrPortFrom(withZone(netip.AddrFrom16(sa.Addr).Unmap(), sa.ZoneId), uint16(sa.Port))
 	}
 	return netip.AddrPort{}
 }
