@@ -72,10 +72,13 @@ func (s *Server) accept(w *worker, t ticket) {
 		d = s.check(&w.scratch, &c, lookups{})
 	}
 
+	again := false
 	s.mu.Lock()
 	s.endAcceptLocked(t, errno)
 	if errno == 0 {
-		s.admitLocked(&c, &d, c.from.Addr())
+		if again = s.beginRecheckLocked(&c, &d); !again {
+			s.admitLocked(&c, &d, c.from.Addr())
+		}
 	}
 	s.mu.Unlock()
 
@@ -87,7 +90,50 @@ func (s *Server) accept(w *worker, t ticket) {
 		// for a client that is not).
 		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_ADDRFORM, unix.AF_INET)
 	}
+	if again {
+		s.recheckLater(c, d, 0)
+		return
+	}
 	s.dispatch(&w.scratch, &c, d)
+}
+
+// recheckDelays are when a client is looked at again that finds as many
+// programs running as may: one of them may have ended, and not be reaped yet,
+// or have closed its connection and be about to end. maxRechecks is how many
+// such clients of a service wait; others are refused at once.
+var recheckDelays = [...]time.Duration{time.Millisecond, 3 * time.Millisecond, 6 * time.Millisecond, 10 * time.Millisecond}
+
+const maxRechecks = 16
+
+// beginRecheckLocked reports whether a client is to be looked at again before
+// it is refused. It keeps its reservation until then.
+func (s *Server) beginRecheckLocked(c *client, d *decision) bool {
+	if d.Reason != "" || c.svc.rechecks >= maxRechecks || !c.svc.gate.AtLimit(c.def.Limits, c.from.Addr()) {
+		return false
+	}
+	c.svc.rechecks++
+	s.rechecks++
+	return true
+}
+
+func (s *Server) recheckLater(c client, d decision, try int) {
+	time.AfterFunc(recheckDelays[try], func() {
+		s.addJob(func(sc *scratch) { s.recheck(sc, c, d, try) })
+	})
+}
+
+func (s *Server) recheck(sc *scratch, c client, d decision, try int) {
+	s.mu.Lock()
+	if try+1 < len(recheckDelays) && c.svc.gate.AtLimit(c.def.Limits, c.from.Addr()) {
+		s.mu.Unlock()
+		s.recheckLater(c, d, try+1)
+		return
+	}
+	c.svc.rechecks--
+	s.rechecks--
+	s.admitLocked(&c, &d, c.from.Addr())
+	s.mu.Unlock()
+	s.dispatch(sc, &c, d)
 }
 
 // accept4 is accept4(2) on a non-blocking socket, without telling the Go

@@ -221,7 +221,7 @@ func (s *Server) Quiesce(limit time.Duration) {
 			s.setStateLocked(l, statePaused)
 		}
 	}
-	for end := s.now() + limit; s.running+s.lookups.Running() > s.programsLocked() && s.now() < end; {
+	for end := s.now() + limit; s.running+s.lookups.Running()+s.rechecks > s.programsLocked() && s.now() < end; {
 		s.mu.Unlock()
 		time.Sleep(10 * time.Millisecond)
 		s.mu.Lock()

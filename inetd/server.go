@@ -128,6 +128,7 @@ type Server struct {
 	sockets    socketTable
 	bans       admit.Bans
 	lookups    admit.Lookups
+	rechecks   int                       // clients of all services that are looked at again before they are refused
 	refusalLog logline.Limiter           // of datagrams
 	waiters    map[uint64]handover.Child // programs of before us, by the sockets that they have
 	logFiles   map[string]*syslog.File   // of services, by log_type
@@ -347,6 +348,7 @@ type activeService struct {
 	busy      bool  // saturated only until a reservation is entered or cancelled
 	holds     int32 // starts that hang or are tried again: its listeners are in statePaused
 
+	rechecks     int      // clients that are looked at again before they are refused
 	commands     int      // clients for whom spawn commands of hosts_options(5) run
 	commandQueue []func() // clients whose commands are to be run after those
 

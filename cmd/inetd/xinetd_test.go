@@ -615,3 +615,25 @@ onlyfrom = ["10.0.0.0/8"]
 	d.find(`unknown setting "onlyfrom" \(service typo skipped; write only_from, or remove it\)`, 1)
 	d.find(`EXIT: hello status=0`, 1)
 }
+
+// A client that comes when the last one has got its answer is not refused
+// because the program of that has not been reaped yet.
+func TestInstancesInTurn(t *testing.T) {
+	t.Parallel()
+	need(t, "root")
+	a, b := port(t), port(t)
+	d := setup{conf: entry(a, "instances = 3", "cps = 0 0", "server = /bin/echo", "server_args = x") + entry(b, "per_source = 1", "cps = 0 0", "server = /bin/echo", "server_args = x")}.start(t)
+	for _, p := range []int{a, b} {
+		served := 0
+		for range 300 {
+			c := dial(t, p)
+			text, _ := io.ReadAll(c)
+			if c.Close(); string(text) == "x\n" {
+				served++
+			}
+		}
+		if served != 300 {
+			t.Errorf("%d of 300 served\n%s", served, tail(d.text()))
+		}
+	}
+}

@@ -203,6 +203,16 @@ func (g *Gate) Enter(l Limits, now time.Duration, from netip.Addr) Reason {
 	return ""
 }
 
+// AtLimit reports whether Enter would refuse a client because as many run as
+// may. It counts nothing.
+func (g *Gate) AtLimit(l Limits, from netip.Addr) bool {
+	if !l.Queue && l.Instances > 0 && g.running >= l.Instances {
+		return true
+	}
+	from = l.Source(from)
+	return from.IsValid() && l.PerSource > 0 && g.clients[from] >= l.PerSource
+}
+
 // Adopt counts a client that was admitted before there was this Gate. It wants
 // a Leave with the same limits.
 func (g *Gate) Adopt(l Limits, from netip.Addr) {
