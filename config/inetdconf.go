@@ -25,7 +25,7 @@ func ReadInetd(file, text string, o Options) ([]*Service, []Problem) {
 	for _, l := range joinLines(strings.TrimPrefix(text, "\ufeff")) { // a byte order mark, of an editor's
 		r.line = l.number
 		if text := strings.TrimSpace(l.text); text != "" { // a lone backslash leaves nothing
-			r.entry(text)
+			r.entry(text, l.odd)
 		}
 	}
 	attachTrailing(r.services, r.comments)
@@ -54,6 +54,7 @@ type inetdReader struct {
 	comments []string // since the last service
 	services []*Service
 	problems []Problem
+	odd      bool // the file's odd blanks are reported
 }
 
 // A fault is why an entry or a setting is invalid, with a hint what to do.
@@ -77,8 +78,8 @@ func (r *inetdReader) report(sev Severity, service string, b *fault) {
 	r.problems = append(r.problems, Problem{Pos: Pos{File: r.file, Line: r.line}, Severity: sev, Service: service, Text: b.text, Hint: b.hint})
 }
 
-// entry reads one logical line.
-func (r *inetdReader) entry(text string) {
+// entry reads one logical line. odd is set if it begins with an odd blank.
+func (r *inetdReader) entry(text string, odd bool) {
 	if strings.HasPrefix(text, "#@") {
 		if strings.TrimSpace(text[2:]) != "" {
 			r.report(Warning, "", faultf("the services below run without it; protect them with the kernel's own policies, ip-xfrm(8)",
@@ -90,7 +91,11 @@ func (r *inetdReader) entry(text string) {
 		r.comments = append(r.comments, text)
 		return // a comment; "#<off># ..." is a service that update-inetd(8) switched off
 	}
-	f, err := splitFields(text)
+	f, oddWithin, err := splitFields(text)
+	if (odd || oddWithin) && !r.odd {
+		r.odd = true
+		r.problems = append(r.problems, oddBlanks(Pos{File: r.file, Line: r.line}))
+	}
 	if err != nil {
 		name := ""
 		if len(f) > 0 {

@@ -10,6 +10,7 @@ import (
 type line struct {
 	number int // of its first line, from 1
 	text   string
+	odd    bool // it begins with a blank that is no space
 }
 
 // joinLines finds the entries of an inetd.conf. As in 4.4BSD, a line that
@@ -21,12 +22,15 @@ func joinLines(text string) []line {
 	slash := false
 	for i, raw := range strings.Split(text, "\n") {
 		raw = strings.TrimSuffix(raw, "\r")
-		trimmed := strings.TrimSpace(raw)
+		// Of a web page's indentation nobody can say what it continues: the
+		// line is one of its own.
+		trimmed, odd := skipBlanks(raw)
+		trimmed = strings.TrimSpace(trimmed)
 		indented := raw != "" && (raw[0] == ' ' || raw[0] == '\t')
 		continues := last >= 0 && (slash || indented)
 		if trimmed == "" || trimmed[0] == '#' {
 			if trimmed != "" && !slash {
-				entries = append(entries, line{i + 1, trimmed})
+				entries = append(entries, line{number: i + 1, text: trimmed})
 			}
 			if !continues {
 				last = -1
@@ -41,10 +45,11 @@ func joinLines(text string) []line {
 		}
 		if continues {
 			entries[last].text += " " + body
+			entries[last].odd = entries[last].odd || odd
 			continue
 		}
 		last = len(entries)
-		entries = append(entries, line{i + 1, body})
+		entries = append(entries, line{i + 1, body, odd})
 	}
 	return entries
 }
@@ -54,26 +59,25 @@ var errUnterminated = errors.New("a quote is opened and never closed")
 // splitFields cuts an entry at its blanks. A field that begins with ' or "
 // runs to the same quote again and loses both (NetBSD, inetutils); inside
 // double quotes, \" and \\ stand for " and \. A quote inside a field is a
-// character like any other, as in every inetd.
-func splitFields(s string) ([]string, error) {
-	var fields []string
+// character like any other, as in every inetd. odd is set if there are blanks
+// that are no spaces.
+func splitFields(s string) (fields []string, odd bool, err error) {
 	for {
-		s = strings.TrimLeft(s, " \t")
+		var isOdd bool
+		s, isOdd = skipBlanks(s)
+		odd = odd || isOdd
 		if s == "" {
-			return fields, nil
+			return fields, odd, nil
 		}
 		if s[0] != '"' && s[0] != '\'' {
-			end := strings.IndexAny(s, " \t")
-			if end < 0 {
-				end = len(s)
-			}
+			end := wordLen(s)
 			fields = append(fields, s[:end])
 			s = s[end:]
 			continue
 		}
 		field, remainder, ok := unquote(s)
 		if !ok {
-			return fields, errUnterminated
+			return fields, odd, errUnterminated
 		}
 		fields = append(fields, field)
 		s = remainder

@@ -141,12 +141,12 @@ func TestSplitFields(t *testing.T) {
 		`"x"y`:                    {"x", "y"},
 		`back\slash # no comment`: {`back\slash`, "#", "no", "comment"},
 	} {
-		got, err := splitFields(line)
+		got, _, err := splitFields(line)
 		if err != nil || fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
 			t.Errorf("%s: got %q, %v; want %q", line, got, err, want)
 		}
 	}
-	if _, err := splitFields(`a "b`); err != errUnterminated {
+	if _, _, err := splitFields(`a "b`); err != errUnterminated {
 		t.Errorf("got %v", err)
 	}
 }

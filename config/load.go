@@ -115,6 +115,7 @@ func Read(file, text string, o Options) ([]*Service, []Problem) {
 // comment, or by its name where there is none.
 func DetectDialect(file, text string) Dialect {
 	for line := range strings.Lines(text) {
+		line, _ = skipBlanks(line)
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue

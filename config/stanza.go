@@ -8,8 +8,10 @@ import (
 
 // A word is one value of a setting.
 type word struct {
-	text string
-	pos  Pos
+	text     string
+	pos      Pos
+	quoted   bool // in quotes, in xinetd.conf
+	doubtful bool // begins with a quote, and is no quoted value
 }
 
 // A setting is an attribute with its values, as a stanza has it.
@@ -19,6 +21,8 @@ type setting struct {
 	words []word
 	pos   Pos
 	fault *fault // it could not be read at all
+
+	comment []word // what stands behind the values from # on
 
 	merged bool // words is nobody else's
 }
@@ -183,8 +187,9 @@ func (b *builder) rejectUnknown(defaults *stanza) {
 			if near != nil {
 				hint = "write " + near.name + ", or remove it"
 			}
-			if s.name == "disable" {
-				hint = yesNo
+			if s.name == "disable" { // the readers take it where it can be read
+				b.fail(s.pos, faultf(yesNo, "disable is neither yes nor no"))
+				continue
 			}
 			if st == b.stanza || near != nil && near.security && !b.overrides(near) {
 				b.fail(s.pos, faultf(hint, "unknown setting %q", s.name))

@@ -20,7 +20,7 @@ func ReadTOML(file, text string, o Options) ([]*Service, []Problem) {
 	var tree map[string]any
 	meta, err := toml.Decode(text, &tree)
 	if err != nil {
-		r.syntax(err)
+		r.syntax(err, text)
 		return nil, r.problems
 	}
 	r.layout = scanTOML(text)
@@ -63,14 +63,17 @@ func (r *tomlReader) report(at Pos, sev Severity, service, hint, text string) {
 	r.problems = append(r.problems, Problem{Pos: at, Severity: sev, Service: service, Text: text, Hint: hint})
 }
 
-func (r *tomlReader) syntax(err error) {
-	at, text := Pos{File: r.file, Line: 1}, err.Error()
+func (r *tomlReader) syntax(err error, text string) {
+	at, what, hint := Pos{File: r.file, Line: 1}, err.Error(), "correct it; nothing of the file is used"
 	var wrong toml.ParseError
 	if errors.As(err, &wrong) {
-		at.Line, text = max(wrong.Position.Line, 1), "not TOML: "+wrong.Message
+		at.Line, what = max(wrong.Position.Line, 1), "not TOML: "+wrong.Message
 		at.Column = max(wrong.Position.Col, 0)
 	}
-	r.report(at, Error, "", "correct it; nothing of the file is used", text)
+	if lines := strings.Split(text, "\n"); at.Line <= len(lines) && hasOddBlank(lines[at.Line-1]) {
+		hint = "the line has a no-break space or another blank that is none in TOML: replace it by a space; nothing of the file is used"
+	}
+	r.report(at, Error, "", hint, what)
 }
 
 // posOf returns the position of a key, or of the innermost table around it
@@ -199,7 +202,7 @@ func (r *tomlReader) stanza(table map[string]any, path ...string) *stanza {
 		var texts []string
 		texts, s.fault = tomlValue(s.name, value)
 		for _, text := range texts {
-			s.words = append(s.words, word{text, at})
+			s.words = append(s.words, word{text: text, pos: at})
 		}
 		st.settings = append(st.settings, s)
 		if c := r.layout.keys[joinKey(append(slices.Clone(path), key))].comments; c != nil {

@@ -120,7 +120,7 @@ func (w *writer) inetdLine(b *strings.Builder, s *Service, where, protocol strin
 
 // quoteInetd quotes a field where its reader needs that.
 func quoteInetd(f string) string {
-	if f != "" && !strings.ContainsAny(f, " \t") && f[0] != '"' && f[0] != '\'' && !strings.HasSuffix(f, `\`) {
+	if f != "" && wordLen(f) == len(f) && f[0] != '"' && f[0] != '\'' && !strings.HasSuffix(f, `\`) {
 		return f
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(f) + `"`

@@ -26,12 +26,12 @@ func (w *writer) xinetd(s *Service) string {
 }
 
 func (w *writer) xinetdEntry(b *strings.Builder, s *Service, l Listen) {
-	fmt.Fprintf(b, "service %s\n{\n", quoteXinetd(s.Name))
+	fmt.Fprintf(b, "service %s\n{\n", quoteXinetd(s.Name, true))
 	line := func(name string, values ...string) {
 		w.writeComments(b, s, name, "\t")
 		fmt.Fprintf(b, "\t%-16s =", name)
 		for _, v := range values {
-			b.WriteString(" " + quoteXinetd(v))
+			b.WriteString(" " + quoteXinetd(v, takesComments(name)))
 		}
 		b.WriteString("\n")
 	}
@@ -111,9 +111,10 @@ func yesOrNo(b bool) string {
 	return "no"
 }
 
-// quoteXinetd quotes a value where its reader needs that.
-func quoteXinetd(v string) string {
-	if v != "" && !strings.ContainsAny(v, " \t") && v[0] != '"' && v[0] != '\'' {
+// quoteXinetd quotes a value where its reader needs that: where comments may
+// stand, one that begins with #, too.
+func quoteXinetd(v string, comments bool) string {
+	if v != "" && wordLen(v) == len(v) && v[0] != '"' && v[0] != '\'' && !(comments && v[0] == '#') {
 		return v
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + `"`

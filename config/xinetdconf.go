@@ -79,6 +79,10 @@ func (r *xinetdReader) read(file, text string) {
 // entry reads what begins at a line: a service, the defaults, an include.
 func (f *xinetdFile) entry(words []word) {
 	what := strings.ToLower(words[0].text)
+	words, comment := cutComment(words)
+	if comment != nil {
+		f.warnComment(comment, "")
+	}
 	brace := len(words) > 1 && words[len(words)-1].text == "{" // xinetd wants it on a line of its own
 	if brace {
 		words = words[:len(words)-1]
@@ -153,6 +157,9 @@ func (f *xinetdFile) stanza(name string, brace bool) {
 		if f.comments != nil {
 			st.comments[s.name], f.comments = append(st.comments[s.name], f.comments...), nil
 		}
+		if !off {
+			f.checkWords(name, &s)
+		}
 		if s.fault != nil && wrong == nil {
 			wrong = &Problem{Pos: s.pos, Severity: Error, Service: name, Text: s.fault.text, Hint: s.fault.hint}
 		}
@@ -165,6 +172,33 @@ func (f *xinetdFile) stanza(name string, brace bool) {
 		f.r.report(st.pos, Error, name, "write a line with } behind it", "the entry has no }")
 	}
 	f.r.add(st, off, closed, wrong)
+}
+
+// checkWords reports a comment behind the values of a setting, and values
+// whose quotes are in doubt. In the list of those who may not come in, an
+// address in a comment is an error: to xinetd it is one of the list.
+func (f *xinetdFile) checkWords(service string, s *setting) {
+	if s.comment != nil && s.name == "no_access" && s.fault == nil {
+		for _, w := range s.comment {
+			if source, _, invalid := f.r.etc.readSource(w); invalid == nil && source.Name == "" {
+				s.fault = faultf(commentHint, "%s stands behind # and may be meant for the list", w.text)
+				s.fault.value = w.text
+				return
+			}
+		}
+	}
+	if s.comment != nil {
+		f.warnComment(s.comment, service)
+	}
+	if i := slices.IndexFunc(s.words, func(w word) bool { return w.doubtful }); i >= 0 {
+		f.r.report(s.words[i].pos, Warning, service, "write both quotes around the whole value, if that is meant",
+			s.words[i].text+" begins with a quote that does not end a value; the quote is part of the value, as in xinetd")
+	}
+}
+
+// warnComment reports a comment behind what it is about.
+func (f *xinetdFile) warnComment(comment []word, service string) {
+	f.r.report(comment[0].pos, Warning, service, commentHint, strings.Join(texts(comment), " ")+" is taken for a comment; xinetd would take it for values")
 }
 
 // disabled reports whether the entry that begins here has disable = yes. The
@@ -229,7 +263,7 @@ func (r *xinetdReader) takeLists(st *stanza) {
 		case s.name == "enabled" && s.fault == nil:
 			r.enabled = r.joined(s.words)
 		case s.name == "disabled" && s.fault == nil:
-			r.disabled = append(r.disabled, s.words...)
+			r.disabled = append(append(r.disabled, s.words...), s.comment...) // to xinetd those are off, too
 		case a != nil && a.perService:
 			r.report(s.pos, Warning, "", "write it in each service", s.name+" in defaults has no effect")
 		case a == nil && obsolete[s.name] == "":

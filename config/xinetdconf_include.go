@@ -44,7 +44,7 @@ func (f *xinetdFile) include(path string) {
 		f.r.problems = append(f.r.problems, f.r.o.emptyFile(path))
 		return
 	}
-	f.r.read(path, string(text))
+	f.r.read(path, strings.TrimPrefix(string(text), "\ufeff")) // a byte order mark, of an editor's
 }
 
 // includeDir reads the files of a directory in the order of their names' bytes.

@@ -11,6 +11,7 @@ type xinetdFile struct {
 	lines    []string
 	number   int // of the current line, from 1
 	comments []string
+	odd      bool // its odd blanks are reported
 }
 
 func (f *xinetdFile) pos() Pos { return Pos{File: f.name, Line: f.number} }
@@ -18,7 +19,8 @@ func (f *xinetdFile) pos() Pos { return Pos{File: f.name, Line: f.number} }
 // next returns the words of the next line that has any.
 func (f *xinetdFile) next() ([]word, bool) {
 	for f.number < len(f.lines) {
-		line := strings.TrimSpace(f.lines[f.number])
+		line, _ := skipBlanks(f.lines[f.number])
+		line = strings.TrimSpace(line)
 		f.number++
 		if line == "" {
 			continue
@@ -27,40 +29,57 @@ func (f *xinetdFile) next() ([]word, bool) {
 			f.comments = append(f.comments, line)
 			continue
 		}
-		return f.words(), true
+		if words := f.words(); len(words) > 0 {
+			return words, true
+		}
 	}
 	return nil, false
 }
 
-// words cuts the current line at its blanks.
+// words cuts the current line at its blanks. A quoted value is one that a
+// blank or the end of the line follows. Any other quote is part of its word,
+// as in xinetd.
 func (f *xinetdFile) words() []word {
-	line := strings.TrimSuffix(f.lines[f.number-1], "\r")
+	line := strings.TrimRight(f.lines[f.number-1], "\r\v\f")
 	var words []word
 	for at := 0; ; {
-		for at < len(line) && (line[at] == ' ' || line[at] == '\t') {
-			at++
+		remainder, odd := skipBlanks(line[at:])
+		if odd && !f.odd {
+			f.odd = true
+			f.r.problems = append(f.r.problems, oddBlanks(Pos{f.name, f.number, at + 1}))
 		}
-		if at == len(line) {
+		if at = len(line) - len(remainder); at == len(line) {
 			return words
 		}
 		w := word{pos: Pos{f.name, f.number, at + 1}}
 		if line[at] == '"' || line[at] == '\'' {
-			if text, remainder, ok := unquote(line[at:]); ok {
-				w.text = text
+			text, remainder, closed := unquote(line[at:])
+			if n, _ := blankLen(remainder); closed && (n > 0 || remainder == "") {
+				w.text, w.quoted = text, true
 				words = append(words, w)
 				at = len(line) - len(remainder)
 				continue
 			}
+			w.doubtful = true
 		}
-		end := strings.IndexAny(line[at:], " \t")
-		if end < 0 {
-			end = len(line) - at
-		}
-		w.text = line[at : at+end]
+		w.text = line[at : at+wordLen(line[at:])]
 		words = append(words, w)
-		at += end
+		at += len(w.text)
 	}
 }
+
+// cutComment cuts words at the first that begins with #, but for the first
+// word itself, and returns it and what follows it.
+func cutComment(words []word) (before, comment []word) {
+	for i, w := range words {
+		if i > 0 && !w.quoted && strings.HasPrefix(w.text, "#") {
+			return words[:i], words[i:]
+		}
+	}
+	return words, nil
+}
+
+const commentHint = "write the comment on a line of its own"
 
 // settingOf reads a line of an entry: a name, an operator, values. xinetd
 // wants blanks before the operator; here they may be missing.
@@ -77,7 +96,7 @@ func settingOf(words []word) setting {
 			name = n
 		}
 		if values != "" {
-			remainder = append([]word{{values, Pos{first.pos.File, first.pos.Line, first.pos.Column + len(first.text) - len(values)}}}, remainder...)
+			remainder = append([]word{{text: values, pos: Pos{first.pos.File, first.pos.Line, first.pos.Column + len(first.text) - len(values)}}}, remainder...)
 		}
 	case len(remainder) > 0:
 		op := remainder[0].text
@@ -87,7 +106,7 @@ func settingOf(words []word) setting {
 				if value != "" {
 					at := words[1].pos
 					at.Column += len(known)
-					remainder = append([]word{{value, at}}, remainder...)
+					remainder = append([]word{{text: value, pos: at}}, remainder...)
 				}
 				break
 			}
@@ -95,10 +114,26 @@ func settingOf(words []word) setting {
 	}
 	s.name = canonical(name)
 	s.words = remainder
+	if takesComments(s.name) {
+		s.words, s.comment = cutValues(remainder)
+	}
 	if !joined || s.name == "" {
 		s.fault = faultf("write it as: name = value", "this line of the entry has no operator")
 	}
 	return s
+}
+
+// takesComments reports whether # behind a value of a setting begins a
+// comment. Programs get what they are given.
+func takesComments(setting string) bool { return setting != "server_args" && setting != "env" }
+
+// cutValues is cutComment for the values of a setting, which may all be in
+// the comment.
+func cutValues(words []word) (before, comment []word) {
+	if len(words) > 0 && !words[0].quoted && strings.HasPrefix(words[0].text, "#") {
+		return nil, words
+	}
+	return cutComment(words)
 }
 
 // canonical returns the name that a setting has in the table.
@@ -112,6 +147,7 @@ func canonical(name string) string {
 
 // isHeader reports whether a line begins an entry.
 func isHeader(words []word) bool {
+	words, _ = cutComment(words)
 	switch strings.ToLower(words[0].text) {
 	case "defaults":
 		return len(words) == 1 || words[1].text == "{"
