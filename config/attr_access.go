@@ -190,7 +190,7 @@ func (b *builder) warnShadowed() {
 	for _, o := range b.s.OnlyFrom {
 		for _, n := range b.s.NoAccess {
 			if o.Name != "" && (o.Name == n.Name || strings.HasPrefix(n.Name, ".") && strings.HasSuffix(o.Name, n.Name)) {
-				b.warn(o.Pos, "remove one of them", "only_from %s lies inside no_access %s, which wins", o.Text, n.Text)
+				b.warn(o.Pos, "correct one of them", "only_from %s lies inside no_access %s, which wins", o.Text, n.Text)
 			}
 		}
 		for _, p := range o.Prefixes {
@@ -199,7 +199,7 @@ func (b *builder) warnShadowed() {
 					continue
 				}
 				if whole, err := p.Addr().Prefix(bits); err == nil && nets[whole.Addr()] != nil {
-					b.warn(o.Pos, "remove one of them", "only_from %s lies inside no_access %s, which wins", o.Text, nets[whole.Addr()].Text)
+					b.warn(o.Pos, "correct one of them", "only_from %s lies inside no_access %s, which wins", o.Text, nets[whole.Addr()].Text)
 				}
 			}
 		}

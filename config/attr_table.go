@@ -58,6 +58,28 @@ func (t table) nearest(name string) *attribute {
 	return nil
 }
 
+// restrictive are parts of names that a setting has which says who may come
+// in, where, or how many.
+var restrictive = []string{"from", "acce", "allow", "deny", "only", "host", "addr", "client", "source", "src", "block", "ban", "refuse", "reject", "restrict",
+	"filter", "wrap", "acl", "auth", "bind", "interface", "listen", "limit", "max", "inst", "cps", "rate", "conn", "per_", "perm", "time", "load",
+	"user", "group", "root", "mask", "priv", "jail", "flag", "sensor"}
+
+// unknownHint says what to do about a setting that is not known. It never
+// proposes to remove one that may have been meant to restrict the service.
+func unknownHint(name string) string {
+	near := attributes.nearest(name)
+	restricts := slices.ContainsFunc(restrictive, func(part string) bool { return strings.Contains(name, part) })
+	switch {
+	case near != nil && (near.security || restricts):
+		return "write " + near.name + ", if that is meant"
+	case near != nil:
+		return "write " + near.name + ", or remove it"
+	case restricts:
+		return "it looks like a restriction: find the setting that is meant in the manual page"
+	}
+	return "remove it"
+}
+
 // synonyms are other names of settings.
 var synonyms = map[string]string{"interface": "bind"}
 
@@ -65,6 +87,12 @@ var synonyms = map[string]string{"interface": "bind"}
 var obsolete = map[string]string{
 	"mdns": "xinetd has dropped it",
 }
+
+// optional are the settings that, with no value in xinetd.conf, are not set, as
+// in xinetd. An empty one of any other kind may have been meant to close or to
+// limit something, or says what the service is.
+var optional = []string{"id", "group", "groups", "nice", "banner", "banner_success", "banner_fail", "deny_time",
+	"rlimit_as", "rlimit_cpu", "rlimit_data", "rlimit_rss", "rlimit_stack", "rlimit_files"}
 
 // attributes is every setting, in the order in which they are given to a
 // service and written to a file.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -204,9 +205,11 @@ func setEnv(b *builder, v []word) *fault {
 			return faultf("", "%q is not NAME=value", w.text).atWord(w)
 		}
 	}
-	b.s.Env = texts(v)
-	if len(v) == 0 {
-		b.s.Env = nil
+	b.s.Env = nil
+	for _, w := range v { // of one name the last counts, as in xinetd: programs would take the first
+		name, _, _ := strings.Cut(w.text, "=")
+		b.s.Env = slices.DeleteFunc(b.s.Env, func(before string) bool { return strings.HasPrefix(before, name+"=") })
+		b.s.Env = append(b.s.Env, w.text)
 	}
 	return nil
 }

@@ -42,13 +42,15 @@ type stanza struct {
 // first value counts, as in xinetd.
 func (b *builder) merge(a *attribute, defaults *stanza) *setting {
 	var merged *setting
-	if a.name == "log_on_failure" { // what += adds to: a refusal always has the client
-		merged = &setting{name: a.name, op: "=", words: []word{{text: "HOST"}}}
+	var implied *setting
+	if a.name == "log_on_failure" { // what += adds to: a refusal has the client
+		implied = &setting{name: a.name, op: "=", words: []word{{text: "HOST"}}}
+		merged = implied
 	}
 	if defaults != nil && !a.perService {
 		for i := range defaults.settings {
 			if s := defaults.settings[i]; s.name == a.name {
-				if s.op == "=" && len(s.words) > 0 {
+				if s.op == "=" && len(s.words) > 0 && (implied == nil || merged != implied) {
 					s.op = "+=" // in defaults they are the same
 				}
 				merged = b.apply(a, merged, s, true)
@@ -60,7 +62,12 @@ func (b *builder) merge(a *attribute, defaults *stanza) *setting {
 		merged = nil
 	}
 	for i := range b.stanza.settings {
-		if s := b.stanza.settings[i]; s.name == a.name {
+		s := b.stanza.settings[i]
+		switch {
+		case s.name != a.name:
+		case b.dialect == Xinetd && s.fault == nil && len(s.words) == 0 && slices.Contains(optional, a.name):
+			b.warn(s.pos, "write a value, or remove the line", "%s has no value, and is not set", a.name)
+		default:
 			merged = b.apply(a, merged, s, false)
 		}
 	}
@@ -183,10 +190,7 @@ func (b *builder) rejectUnknown(defaults *stanza) {
 				b.warn(s.pos, "remove it", "%s has no effect: %s", s.name, why)
 				continue
 			}
-			near, hint := attributes.nearest(s.name), "remove it"
-			if near != nil {
-				hint = "write " + near.name + ", or remove it"
-			}
+			near, hint := attributes.nearest(s.name), unknownHint(s.name)
 			if s.name == "disable" { // the readers take it where it can be read
 				b.fail(s.pos, faultf(yesNo, "disable is neither yes nor no"))
 				continue

@@ -28,9 +28,9 @@ func (b *builder) resolveFlags() *fault {
 	s, f := b.s, b.raw.flags
 	switch {
 	case f["intercept"]:
-		return faultf("remove the flag, or protect the service by a firewall", "INTERCEPT is not supported, and without it datagrams would go unchecked").inSetting("flags")
+		return faultf("protect the service by a firewall, and remove the flag", "INTERCEPT is not supported, and without it datagrams would go unchecked").inSetting("flags")
 	case f["labeled"]:
-		return faultf("remove the flag", "LABELED is not supported, and without it the program would run in another SELinux context").inSetting("flags")
+		return faultf("confine the program by the policy of SELinux, and remove the flag", "LABELED is not supported, and without it the program would run in another SELinux context").inSetting("flags")
 	}
 	s.NoRetry, s.IDOnly, s.Sensor, s.NoDelay, s.KeepAlive = f["noretry"], f["idonly"], f["sensor"], f["nodelay"], f["keepalive"]
 	return nil
@@ -124,19 +124,27 @@ func (b *builder) resolveAddress() (at Listen, _ *fault) {
 	four, six := l.flags["ipv4"], l.flags["ipv6"]
 	switch {
 	case l.v6only && four && !six && b.isWritten(attributes.find("v6only")):
-		return at, faultf("remove one of them", "v6only = yes does not go with the flag IPv4").inSetting("v6only")
+		return at, faultf("correct one of them", "v6only = yes does not go with the flag IPv4").inSetting("v6only")
 	case four && !six:
 		at.Family = IPv4
 	case l.v6only:
 		at.Family = IPv6
+	case six && !four && at.Host != "": // a name, as in xinetd; without one, IPv4 clients come to the IPv6 socket
+		at.Family = IPv6
 	}
 	if a, err := netip.ParseAddr(at.Host); err == nil {
 		if a == netip.IPv6Unspecified() { // with IPv4, as where there is no bind
-			at.Host = ""
+			if four && !six && b.isWritten(attributes.find("bind")) {
+				return at, faultf("correct one of them", "address %s does not go with the flag IPv4", at.Host).inSetting("bind")
+			}
+			if at.Host = ""; !l.v6only && !four {
+				at.Family = Both
+			}
 		} else if invalid := literalFamily(&at); invalid != nil {
+			if four != six {
+				invalid.text = "address " + at.Host + " does not go with the flag " + map[bool]string{true: "IPv4", false: "IPv6"}[four]
+			}
 			return at, invalid.inSetting("bind")
-		} else if six && !four && a.Is4() {
-			return at, faultf("correct one of them", "address %s does not go with the flag IPv6", at.Host).inSetting("bind")
 		}
 	}
 	if l.protocol != "tcp" && l.protocol != "udp" {
@@ -264,6 +272,9 @@ func (b *builder) unixListener(path string) (Listen, *fault) {
 // resolveProgram sets who serves: a program, a builtin or a redirect.
 func (b *builder) resolveProgram() *fault {
 	s, l := b.s, &b.raw
+	if s.Instances == None { // nobody's end would let the clients of a queue in
+		s.Queue = false
+	}
 	invalid := b.resolveServer()
 	if invalid != nil {
 		return invalid
@@ -337,7 +348,7 @@ func (b *builder) resolveAccess() *fault {
 		s.Libwrap = ""
 	}
 	if s.IDOnly && (s.SocketType != Stream || s.Wait) {
-		return faultf("remove the flag", "IDONLY wants socket_type = stream and wait = no").inSetting("flags")
+		return faultf("correct them", "IDONLY wants socket_type = stream and wait = no").inSetting("flags")
 	}
 	b.warnShadowed()
 	listed := s.OnlyFrom != nil && !matchesAll(s.OnlyFrom) || len(s.NoAccess) > 0
@@ -358,11 +369,24 @@ func (b *builder) resolveAccess() *fault {
 	// Its program accepts for itself, and nobody here sees the clients. What
 	// hosts.deny says, service.Builder looks at.
 	for _, c := range []struct {
-		name string
-		set  bool
-	}{{"only_from", s.OnlyFrom != nil && !matchesAll(s.OnlyFrom)}, {"no_access", len(s.NoAccess) > 0}, {"per_source", s.PerSource != 0},
-		{"cps_per_source", s.CPSPerSource != Rate{}}, {"idle_timeout", s.IdleTimeout > 0}, {"session_timeout", s.SessionTimeout != 0}} {
-		if c.set {
+		name  string
+		set   bool
+		clear func() // nil: it says who may come in
+	}{
+		{"only_from", s.OnlyFrom != nil && !matchesAll(s.OnlyFrom), nil},
+		{"no_access", len(s.NoAccess) > 0, nil},
+		{"per_source", s.PerSource != 0, func() { s.PerSource = 0 }},
+		{"cps_per_source", s.CPSPerSource != Rate{}, func() { s.CPSPerSource = Rate{} }},
+		{"idle_timeout", s.IdleTimeout > 0, func() { s.IdleTimeout = 0 }},
+		{"session_timeout", s.SessionTimeout != 0, func() { s.SessionTimeout = 0 }},
+	} {
+		switch {
+		case !c.set:
+		case c.clear != nil && !b.isWritten(attributes.find(c.name)):
+			b.warn(s.PosOf("wait"), "write wait = no if the service is to have it", "%s of the defaults (%s) has no effect on %s: the program of a wait service accepts for itself",
+				c.name, s.PosOf(c.name), s.ID)
+			c.clear()
+		default:
 			return faultf("write wait = no, or have the program check its clients and remove the setting", "%s cannot be enforced: the program of a wait service accepts for itself", c.name).inSetting(c.name)
 		}
 	}

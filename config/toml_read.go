@@ -121,11 +121,7 @@ func (r *tomlReader) checkDefaults(st *stanza) {
 			return true
 		}
 		if near := attributes.nearest(s.name); a == nil && (near == nil || !near.security) {
-			hint := "remove it"
-			if near != nil {
-				hint = "write " + near.name + ", or remove it"
-			}
-			r.report(s.pos, Warning, "", hint, fmt.Sprintf("unknown setting %q in defaults has no effect", s.name))
+			r.report(s.pos, Warning, "", unknownHint(s.name), fmt.Sprintf("unknown setting %q in defaults has no effect", s.name))
 			return true
 		}
 		return false

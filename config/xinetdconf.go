@@ -268,7 +268,7 @@ func (r *xinetdReader) takeLists(st *stanza) {
 			r.report(s.pos, Warning, "", "write it in each service", s.name+" in defaults has no effect")
 		case a == nil && obsolete[s.name] == "":
 			if near := attributes.nearest(s.name); near == nil || !near.security {
-				r.report(s.pos, Warning, "", "remove it", `unknown setting "`+s.name+`" in defaults has no effect`)
+				r.report(s.pos, Warning, "", unknownHint(s.name), `unknown setting "`+s.name+`" in defaults has no effect`)
 				return true
 			}
 			return false
