@@ -79,7 +79,7 @@ func TestCheck(t *testing.T) {
 	want := file + `:13:26: error: one: "300.1.2.3" is neither an address nor a name
 	write addresses as 192.0.2.7, 192.0.2.0/24, 192.0.2.{1,2}, 2001:db8::/32, host.example.org or .example.org
 ` + file + `:25:2: error: two: unknown setting "onlyfrom"
-	write only_from, or remove it
+	write only_from, if that is meant
 ` + file + `:33:2: error: three: unknown user "nosuchuser"
 	add the user, or correct user
 ` + file + `:35:16: warning: three: only_from 192.0.2.7 lies inside no_access 192.0.2.0/24, which wins

@@ -490,7 +490,7 @@ func TestXinetdBrokenReload(t *testing.T) {
 	write(t, dir+"/one", entry(p, "server = /bin/cat", "only_frm = 127.0.0.1"), 0o644)
 	os.Remove(dir + "/two")
 	d.reload(top)
-	d.find(`unknown setting "only_frm" \(service s\d+ skipped; write only_from, or remove it\)`, 1)
+	d.find(`unknown setting "only_frm" \(service s\d+ skipped; write only_from, if that is meant\)`, 1)
 	if request(t, p, "y") != "y" || request(t, q, "") == "" {
 		t.Errorf("a service is gone:\n%s", d.text())
 	}
@@ -612,7 +612,7 @@ onlyfrom = ["10.0.0.0/8"]
 	if got := request(t, q, ""); got != "hello two words\n" {
 		t.Errorf("%q", got)
 	}
-	d.find(`unknown setting "onlyfrom" \(service typo skipped; write only_from, or remove it\)`, 1)
+	d.find(`unknown setting "onlyfrom" \(service typo skipped; write only_from, if that is meant\)`, 1)
 	d.find(`EXIT: hello status=0`, 1)
 }
 
