@@ -83,7 +83,7 @@ func TestCheck(t *testing.T) {
 ` + file + `:33:2: error: three: unknown user "nosuchuser"
 	add the user, or correct user
 ` + file + `:35:16: warning: three: only_from 192.0.2.7 lies inside no_access 192.0.2.0/24, which wins
-	remove one of them
+	correct one of them
 0 services, 3 errors, 1 warning
 `
 	if status != exitErrors || out != want {
