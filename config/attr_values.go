@@ -154,6 +154,9 @@ func setRedirect(b *builder, v []word) *fault {
 		host, port = host[:i], host[i+1:]
 	}
 	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if invalid := portRange(port); invalid != nil {
+		return invalid
+	}
 	n, ok := b.etc.port(port, "tcp")
 	if !ok || host == "" || strings.ContainsAny(host, " /[]") {
 		return faultf("", "%q is not a host and a port", strings.Join(texts(v), " "))

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,6 +46,9 @@ func (r *inetdReader) listen(s *Service, name, protocol string) *fault {
 	}
 	l := Listen{Network: network, Family: family}
 	if network == "tcp" || network == "udp" {
+		if b := portRange(name); b != nil {
+			return b
+		}
 		port, ok := r.etc.port(name, network)
 		if !ok {
 			return faultf("correct field 1, add the name to /etc/services, or write the port's number", "unknown service %q over %s", name, network)
@@ -85,10 +89,31 @@ func protocolName(s *Service, proto string) (string, Family, *fault) {
 		}
 		return base, family, nil
 	}
+	if base := strings.TrimRight(proto, "46"); slices.Contains(unsupported, base) && s.SocketType != Raw {
+		return "", 0, unsupportedFault(base)
+	}
 	if s.SocketType != Raw {
 		return "", 0, faultf("correct field 3: tcp, udp, tcp4, udp6, ... or unix", "unknown protocol %q for a %s socket", proto, s.SocketType)
 	}
 	return proto, Both, nil
+}
+
+// unsupported are protocols that other programs listen on.
+var unsupported = []string{"sctp", "mptcp", "dccp", "udplite", "quic", "tls", "vsock"}
+
+func unsupportedFault(proto string) *fault {
+	return faultf("write tcp or udp", "%s is not supported", proto)
+}
+
+// portRange returns why a number cannot be a port; nil for a name.
+func portRange(name string) *fault {
+	if name == "" || strings.Trim(name, "0123456789") != "" {
+		return nil
+	}
+	if n, err := strconv.Atoi(name); err != nil || n < 1 || n > 65535 {
+		return faultf("write a number from 1 to 65535, or a name of /etc/services", "%s is not a port", name)
+	}
+	return nil
 }
 
 // literalFamily lets an address say its family, and refuses one that

@@ -172,6 +172,7 @@ func (o *Options) filesOf(path string) (files []string, skipped []Problem, err e
 		file := filepath.Join(path, e.Name())
 		info, err := os.Stat(file)
 		switch {
+		case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(e.Name(), "..") && !o.served(file):
 		case errors.Is(err, fs.ErrNotExist): // removed since, or a link to nothing
 			p := Problem{Pos: Pos{File: file}, Text: "not read: its target does not exist", Hint: "remove the link, or correct it"}
 			if o.served(file) {
@@ -180,6 +181,7 @@ func (o *Options) filesOf(path string) (files []string, skipped []Problem, err e
 			skipped = append(skipped, p)
 		case err != nil:
 			return nil, nil, err
+		case info.IsDir(), strings.HasPrefix(e.Name(), ".."): // Kubernetes' ConfigMaps have ..data
 		case isLeftover(e.Name()):
 			skipped = append(skipped, Problem{Pos: Pos{File: file}, Text: "not read: hidden, or a backup by its name", Hint: "rename it if it is to be read"})
 		case info.Mode().IsRegular():

@@ -155,6 +155,9 @@ func (b *builder) build(defaults *stanza) *Service {
 		}
 	}
 	b.rejectUnknown(defaults)
+	if b.dialect == TOML && defaults != nil {
+		b.rejectMisplaced(defaults)
+	}
 	for i := range attributes {
 		b.setAttribute(&attributes[i], defaults)
 	}
@@ -200,6 +203,39 @@ func (b *builder) rejectUnknown(defaults *stanza) {
 			}
 		}
 	}
+}
+
+// rejectMisplaced rejects settings of [defaults] that mean nothing there, and
+// may have been meant to restrict the service.
+func (b *builder) rejectMisplaced(defaults *stanza) {
+	closes := []string{"idonly", "sensor", "ipv4", "ipv6", "intercept", "labeled"}
+	for _, s := range defaults.settings {
+		a := attributes.find(s.name)
+		if a == nil || !a.perService || b.isWritten(a) {
+			continue
+		}
+		matters := func(w word) bool { return true }
+		switch a.name {
+		case "flags":
+			matters = func(w word) bool { return slices.Contains(closes, strings.ToLower(w.text)) }
+		case "libwrap":
+			matters = func(w word) bool { on, ok := boolOf(w.text); return on || !ok }
+		case "socket_user", "socket_group", "socket_mode":
+			matters = func(word) bool { return b.listensOnUnix() }
+		}
+		if s.fault != nil || slices.ContainsFunc(s.words, matters) {
+			b.fail(s.pos, faultf("write it in each service", "%s in defaults has no effect", s.name))
+		} else {
+			b.problems = append(b.problems, Problem{Pos: s.pos, Text: s.name + " in defaults has no effect", Hint: "write it in each service"}) // once for all
+		}
+	}
+}
+
+// listensOnUnix reports whether listen has a Unix socket.
+func (b *builder) listensOnUnix() bool {
+	return slices.ContainsFunc(b.stanza.settings, func(s setting) bool {
+		return s.name == "listen" && slices.ContainsFunc(s.words, func(w word) bool { return strings.HasPrefix(w.text, "unix:") })
+	})
 }
 
 // setAttribute sets an attribute of the service to what the stanza and the

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -147,6 +148,9 @@ func (b *builder) resolveAddress() (at Listen, _ *fault) {
 			return at, invalid.inSetting("bind")
 		}
 	}
+	if slices.Contains(unsupported, l.protocol) && s.SocketType != Raw {
+		return at, unsupportedFault(l.protocol).inSetting("protocol")
+	}
 	if l.protocol != "tcp" && l.protocol != "udp" {
 		number, ok := netdb.Protocol(l.protocol)
 		if !ok || s.SocketType != Raw {
@@ -181,11 +185,25 @@ func (b *builder) resolvePort() (int, *fault) {
 }
 
 // resolveListenList reads the values of listen. All are of one socket type.
+// Beside listen, nothing else may say where the service listens, lest it be
+// open where that was not meant; but what the defaults say of address and
+// family counts for values that do not say it.
 func (b *builder) resolveListenList() *fault {
+	for _, name := range []string{"bind", "port", "protocol", "v6only"} {
+		if b.isWritten(attributes.find(name)) {
+			return faultf("write it in listen, as tcp:192.0.2.1:7, udp:7 or tcp6:7", "%s does not go with listen", name).inSetting(name)
+		}
+	}
+	if f := b.raw.flags; f["ipv4"] != f["ipv6"] {
+		return faultf("write tcp4, tcp6, udp4 or udp6 in listen", "the flags IPv4 and IPv6 do not go with listen").inSetting("flags")
+	}
 	for _, w := range b.raw.listen {
 		at, t, invalid := b.listener(w.text)
 		if invalid != nil {
 			return invalid.inSetting("listen")
+		}
+		if invalid := b.addDefaults(&at, w.text); invalid != nil {
+			return invalid.inSetting("bind")
 		}
 		if b.s.SocketType == "" {
 			b.s.SocketType = t
@@ -196,6 +214,21 @@ func (b *builder) resolveListenList() *fault {
 		b.s.Listen = append(b.s.Listen, at)
 	}
 	return nil
+}
+
+// addDefaults completes a value of listen by the bind and v6only of the
+// defaults. "tcp:*:7" is every address.
+func (b *builder) addDefaults(at *Listen, text string) *fault {
+	if at.Network != "tcp" && at.Network != "udp" || strings.Contains(text, "*") {
+		return nil
+	}
+	if a, err := netip.ParseAddr(b.raw.bind); at.Host == "" && (err != nil || a != netip.IPv6Unspecified()) {
+		at.Host = b.raw.bind
+	}
+	if _, err := netip.ParseAddr(at.Host); err != nil && b.raw.v6only && at.Family == Both {
+		at.Family = IPv6
+	}
+	return literalFamily(at)
 }
 
 func (b *builder) listener(text string) (at Listen, t SocketType, _ *fault) {
@@ -213,6 +246,9 @@ func (b *builder) listener(text string) (at Listen, t SocketType, _ *fault) {
 	case "unix":
 		at, invalid := b.unixListener(remainder)
 		return at, t, invalid
+	}
+	if base := strings.TrimRight(strings.ToLower(proto), "46"); slices.Contains(unsupported, base) && b.s.SocketType != Raw {
+		return at, "", unsupportedFault(base)
 	}
 	probe := &Service{SocketType: t}
 	if strings.HasPrefix(proto, "udp") {
@@ -248,6 +284,9 @@ func (b *builder) listener(text string) (at Listen, t SocketType, _ *fault) {
 		if len(hosts) == 1 {
 			at.Host = hosts[0]
 		}
+	}
+	if invalid := portRange(port); invalid != nil {
+		return at, "", invalid
 	}
 	if at.Port, ok = b.etc.port(port, network); !ok {
 		return at, "", faultf("write a number from 1 to 65535, or a name of /etc/services", "unknown port %q", port)

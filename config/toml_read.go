@@ -116,6 +116,9 @@ func (r *tomlReader) checkDefaults(st *stanza) {
 			r.report(s.pos, Error, "", "write disable = true in each service; until then no service runs", s.name+" is not for defaults here")
 			return true
 		}
+		if a != nil && a.perService && a.security {
+			return false // an error of the services that it may have been meant to restrict
+		}
 		if a != nil && a.perService {
 			r.report(s.pos, Warning, "", "write it in each service", s.name+" in defaults has no effect")
 			return true
@@ -144,6 +147,12 @@ func (r *tomlReader) service(table map[string]any, name string, defaults *stanza
 			return
 		}
 		delete(table, "disable")
+	}
+	for key := range table {
+		if canonical(key) == "disable" {
+			r.report(r.posOf("service", name, key), Error, name, "write disable, in small letters", fmt.Sprintf("unknown key %q", key))
+			return
+		}
 	}
 	st := r.stanza(table, "service", name)
 	for _, part := range splitByType(st) {
@@ -211,6 +220,11 @@ func (r *tomlReader) stanza(table map[string]any, path ...string) *stanza {
 		}
 		return strings.Compare(a.name, b.name)
 	})
+	for i, s := range st.settings { // "bind" and "Bind" or "interface"
+		if slices.ContainsFunc(st.settings[:i], func(before setting) bool { return before.name == s.name }) {
+			st.settings[i].fault = faultf("keep one of them", "%s is set twice, by names that mean the same", s.name)
+		}
+	}
 	return st
 }
 

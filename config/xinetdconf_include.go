@@ -60,11 +60,11 @@ func (f *xinetdFile) includeDir(dir string) {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		if strings.Contains(e.Name(), ".") || strings.HasSuffix(e.Name(), "~") {
-			f.r.report(Pos{File: path}, Warning, "", "rename it without the dot if it is to be read", "not read: its name has a dot in it, or ends in ~, which includedir passes over")
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
 			continue
 		}
-		if info, err := os.Stat(path); err == nil && info.IsDir() {
+		if strings.Contains(e.Name(), ".") || strings.HasSuffix(e.Name(), "~") {
+			f.r.report(Pos{File: path}, Warning, "", "rename it without the dot if it is to be read", "not read: its name has a dot in it, or ends in ~, which includedir passes over")
 			continue
 		}
 		f.include(path)
