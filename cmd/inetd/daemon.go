@@ -270,6 +270,9 @@ func (d *daemon) openLog() {
 	default:
 		d.log = syslog.ToDaemon(ident(), cmp.Or(d.o.facility, "daemon"))
 	}
+	for _, text := range d.o.passedOver {
+		d.log.Printf(syslog.Notice, "%s", text)
+	}
 	for _, option := range d.o.ignored {
 		d.log.Printf(syslog.Warning, "unknown option %s has no effect", option)
 	}

@@ -214,6 +214,13 @@ func TestCommandLine(t *testing.T) {
 	}{
 		{[]string{"-V"}, 0, "inetd (goinetd) devel\n"},
 		{[]string{"-x"}, 64, "inetd: unknown option -x\nusage: inetd"},
+		{[]string{"--loud"}, 64, "inetd: unknown option --loud\nusage: inetd"},
+		{[]string{"--r"}, 64, "inetd: option --r can be --rate or --resolve\n"},
+		{[]string{"--help"}, 0, "usage: inetd"},
+		{[]string{"-?"}, 0, "usage: inetd"},
+		{[]string{"-h"}, 0, "usage: inetd"},
+		{[]string{"--version"}, 0, "inetd (goinetd) devel\n"},
+		{[]string{"--rate"}, 64, "inetd: option --rate needs a value\n"},
 		{[]string{"-R"}, 64, "inetd: option -R needs a value\n"},
 		{[]string{"-q", "many"}, 64, `inetd: option -q: "many" is not a number from 0 to 1073741824`},
 		{[]string{"-t", "../../examples/demo.conf"}, 0, "configuration read: "},

@@ -26,10 +26,12 @@ const usage = `usage: inetd [-dEiltV] [-f dialect] [-q length] [-R rate] [-c max
   -a address  listen here, where a service names no address
   -p pidfile  instead of /run/inetd.pid, which is only written in the background ("": none)
   -V          print the version and exit
+  -h, -?      print this and exit
 Without files it reads the first of /etc/inetd.toml, /etc/inetd.conf (with
 /etc/inetd.d) and /etc/xinetd.conf that has services. -a, -c, -C, -R and -s
-apply to the services of inetd.conf. Under the name xinetd, it takes xinetd's
-options.`
+apply to the services of inetd.conf. The file - is standard input. The options
+of other inetds are known: --pidfile=F, --rate=N, ... of GNU, -w and -W of
+FreeBSD, -f and -e of busybox. Under the name xinetd, it takes xinetd's options.`
 
 // options are what the command line says.
 type options struct {
@@ -37,6 +39,7 @@ type options struct {
 	debug      bool
 	keepEnv    bool
 	version    bool
+	help       bool
 	test       bool // the configuration only
 	backlog    int
 	pidfile    string
@@ -51,6 +54,9 @@ type options struct {
 	facility  string // of syslog; empty: daemon
 	filelog   string // file for the daemon's log; empty: syslog
 	ignored   []string
+
+	busyboxForeground, busyboxStderr bool
+	passedOver                       []string // what options of other inetds have no effect, for the log
 }
 
 // parseFlags reads the command line as getopt(3) does, which the flag
@@ -64,6 +70,13 @@ func parseFlags(args []string) (*options, error) {
 		if letters == "-" {
 			break
 		}
+		if letters[0] == '-' {
+			var err error
+			if args, err = o.long(letters[1:], args); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		for letters != "" {
 			letter := letters[0]
 			letters = letters[1:]
@@ -74,6 +87,10 @@ func parseFlags(args []string) (*options, error) {
 				return nil, fmt.Errorf("unknown option -%c", letter)
 			}
 			value := letters
+			if letter == 'f' && !isDialect(value) && (value != "" || len(args) == 0 || !isDialect(args[0])) {
+				o.busyboxForeground = true
+				continue
+			}
 			if value == "" && len(args) == 0 {
 				return nil, fmt.Errorf("option -%c needs a value", letter)
 			}
@@ -86,7 +103,11 @@ func parseFlags(args []string) (*options, error) {
 			letters = ""
 		}
 	}
+	o.resolveForeground()
 	for _, file := range args { // the daemon leaves this directory
+		if file == "-" {
+			file = "/dev/stdin"
+		}
 		path, err := filepath.Abs(file)
 		if err != nil {
 			return nil, err
@@ -110,10 +131,25 @@ func (o *options) flag(letter byte) bool {
 		o.test = true
 	case 'V':
 		o.version = true
+	case 'h', '?':
+		o.help = true
+	case 'w', 'W': // FreeBSD: for programs, for internal services
+		o.inetd.Libwrap = true
+	case 'e':
+		o.busyboxStderr = true
 	default:
 		return false
 	}
 	return true
+}
+
+// dialectOf returns the dialect that a value of -f names, or Any.
+func dialectOf(value string) config.Dialect {
+	switch d := config.Dialect(strings.ToLower(value)); d {
+	case config.Inetd, config.Xinetd, config.TOML:
+		return d
+	}
+	return config.Any
 }
 
 func (o *options) value(letter byte, value string) error {
@@ -124,10 +160,7 @@ func (o *options) value(letter byte, value string) error {
 		o.inetd.Address = value
 		return nil
 	case 'f':
-		o.inetd.Dialect = config.Dialect(strings.ToLower(value))
-		if d := o.inetd.Dialect; d != config.Inetd && d != config.Xinetd && d != config.TOML {
-			return fmt.Errorf("option -f: %q is none of inetd, xinetd and toml", value)
-		}
+		o.inetd.Dialect = dialectOf(value)
 		return nil
 	case 'p':
 		if value == "" {

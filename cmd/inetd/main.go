@@ -46,6 +46,10 @@ func runMain(t tunables) int {
 		fmt.Fprintf(os.Stderr, "%s: %v\n%s\n", ident(), err, help)
 		return usageError
 	}
+	if o.help {
+		fmt.Println(help)
+		return 0
+	}
 	if o.version {
 		out := os.Stdout
 		if o.xinetd {
