@@ -28,6 +28,10 @@ type Options struct {
 	// "user.group" means. Nil: there is none with a dot in the name.
 	KnownUser func(name string) bool
 
+	// Texts are what was read of files that can be read only once, such as a
+	// FIFO, by their paths.
+	Texts map[string]string
+
 	// Served reports whether services of a file run. Where such a file is
 	// suddenly empty, or a link to nothing, that is an error, so that none of
 	// them is removed. Nil: no services run.
@@ -60,20 +64,29 @@ func Load(paths []string, o Options) ([]*Service, []Problem, error) {
 		}
 		problems = append(problems, skipped...)
 		for _, file := range files {
-			text, err := os.ReadFile(file)
+			text, err := o.text(file)
 			if err != nil {
 				return nil, nil, err
 			}
-			if isBlank(string(text)) {
+			if isBlank(text) {
 				problems = append(problems, o.emptyFile(file))
 				continue
 			}
-			s, p := Read(file, string(text), o)
+			s, p := Read(file, text, o)
 			services, problems = append(services, s...), append(problems, p...)
 		}
 	}
 	services, clashes := RejectConflicts(services)
 	return services, append(problems, clashes...), nil
+}
+
+// text returns what a file says.
+func (o *Options) text(file string) (string, error) {
+	if text, once := o.Texts[file]; once {
+		return text, nil
+	}
+	text, err := os.ReadFile(file)
+	return string(text), err
 }
 
 // isBlank reports whether a file has no text at all. What update-inetd(8) and
@@ -151,6 +164,9 @@ func tomlTable(line string) bool {
 
 // filesOf returns the files that a path on the command line stands for.
 func (o *Options) filesOf(path string) (files []string, skipped []Problem, err error) {
+	if _, once := o.Texts[path]; once {
+		return []string{path}, nil, nil
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, nil, err

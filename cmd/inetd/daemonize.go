@@ -28,7 +28,7 @@ type launcher struct{ pipe *os.File }
 
 // daemonize starts the copy and waits until it serves or ends. It returns the
 // exit status.
-func daemonize() int {
+func daemonize(s *streams) int {
 	self, err := ownFile()
 	if err != nil {
 		return fatalf("cannot go into the background: %v (-i stays in the foreground)", err)
@@ -51,7 +51,12 @@ func daemonize() int {
 		files = append(files, os.NewFile(uintptr(fd), "socket"))
 	}
 	env := append(os.Environ(), fmt.Sprintf("%s=%d", readyFDVariable, len(files)))
-	p, err := os.StartProcess(self, os.Args, &os.ProcAttr{Files: append(files, w), Env: env, Sys: &syscall.SysProcAttr{Setsid: true}})
+	files = append(files, w)
+	if s.file != nil {
+		env = append(env, s.environ(len(files))...)
+		files = append(files, s.file)
+	}
+	p, err := os.StartProcess(self, os.Args, &os.ProcAttr{Files: files, Env: env, Sys: &syscall.SysProcAttr{Setsid: true}})
 	if err != nil {
 		return fatalf("%s: %v", self, err)
 	}

@@ -18,7 +18,7 @@ var personalVariables = []string{"CVS", "DISPLAY", "EDITOR", "GROUP", "HOME", "I
 var daemonVariables = []string{"NOTIFY_SOCKET=", "LISTEN_PID=", "LISTEN_PIDFDID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "WATCHDOG_USEC=", "WATCHDOG_PID=", "INVOCATION_ID=",
 	"JOURNAL_STREAM=", "SYSTEMD_EXEC_PID=", "MAINPID=", "MANAGERPID=", "MEMORY_PRESSURE_", "CREDENTIALS_DIRECTORY=", "FDSTORE=",
 	"RUNTIME_DIRECTORY=", "STATE_DIRECTORY=", "CACHE_DIRECTORY=", "LOGS_DIRECTORY=", "CONFIGURATION_DIRECTORY=",
-	"OPTIONS=", "REMOTE_", "PROTO=", "TCPREMOTE", "TCPLOCAL", readyFDVariable + "=", handover.Variable + "="}
+	"OPTIONS=", "REMOTE_", "PROTO=", "TCPREMOTE", "TCPLOCAL", readyFDVariable + "=", handover.Variable + "=", streamsVariable + "="}
 
 // childEnviron returns what every program's environment begins with.
 func childEnviron(environ []string, keepAll bool) []string {

@@ -56,6 +56,7 @@ type options struct {
 	ignored   []string
 
 	busyboxForeground, busyboxStderr bool
+	streams                          streams
 	passedOver                       []string // what options of other inetds have no effect, for the log
 }
 

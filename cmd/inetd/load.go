@@ -36,6 +36,10 @@ func (d *daemon) read() (*reading, error) {
 		c, err := config.Choose("/", *d.served.Load(), o)
 		return &reading{c.Services, c.Problems, c.Served(), c.Notes}, err
 	}
+	var notes []string
+	if d.server != nil {
+		notes = d.o.streams.notes(d.o.files)
+	}
 	services, problems, err := config.Load(d.o.files, o)
 	if d.o.compat && err == nil {
 		for _, p := range d.loadCompat(&services, o) {
@@ -44,7 +48,7 @@ func (d *daemon) read() (*reading, error) {
 			}
 		}
 	}
-	return &reading{services: services, problems: problems}, err
+	return &reading{services: services, problems: problems, notes: notes}, err
 }
 
 // use notes a reading that is about to be served.

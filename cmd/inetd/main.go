@@ -59,11 +59,15 @@ func runMain(t tunables) int {
 		return 0
 	}
 	launcher := findLauncher()
+	if o.streams, err = readStreams(o.files); err != nil {
+		return fatalf("%v", err)
+	}
+	o.inetd.Texts = o.streams.texts
 	if o.test {
 		return (&daemon{o: o}).testConfiguration()
 	}
 	if !o.foreground && launcher == nil && os.Getenv(handover.Variable) == "" {
-		return daemonize()
+		return daemonize(&o.streams)
 	}
 	d := &daemon{o: o, tunables: t, launcher: launcher}
 	return d.run()

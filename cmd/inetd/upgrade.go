@@ -73,8 +73,13 @@ func (d *daemon) dryStart() (output string, err error) {
 	defer r.Close()
 	const stateFD = 3 // behind stdin, stdout and stderr
 	environ := append(childEnviron(os.Environ(), true), fmt.Sprint(handover.Variable, "=", stateFD))
+	files := []*os.File{nil, w, w, state.File()}
+	if s := &d.o.streams; s.file != nil {
+		environ = append(environ, s.environ(len(files))...)
+		files = append(files, s.file)
+	}
 	p, err := os.StartProcess(executable, slices.Insert(slices.Clone(os.Args), 1, "-t"),
-		&os.ProcAttr{Dir: startDir, Env: environ, Files: []*os.File{nil, w, w, state.File()}, Sys: &syscall.SysProcAttr{Setpgid: true}})
+		&os.ProcAttr{Dir: startDir, Env: environ, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true}})
 	w.Close()
 	if err != nil {
 		return "", err
@@ -136,7 +141,7 @@ func (d *daemon) upgrade() int {
 	os.Chdir(startDir)
 	state := d.server.HandOver()
 	for _, program := range []string{executable, "/proc/self/exe"} {
-		err := handover.Exec(program, os.Args, os.Environ(), state)
+		err := handover.Exec(program, os.Args, d.o.streams.keepOverExec(os.Environ()), state)
 		d.log.Printf(syslog.Err, "upgrade: %v", err)
 		d.log.Flush()
 	}
