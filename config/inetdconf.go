@@ -133,6 +133,12 @@ func (r *inetdReader) defaultHosts(list string) {
 // service reads the fields of a line that describes a service.
 func (r *inetdReader) service(f []string) (*Service, *fault) {
 	names := []string{"service name", "socket type", "protocol", "wait/nowait", "user", "program"}
+	switch {
+	case f[0] == ".include":
+		return nil, faultf("name the files on the command line, or put them into /etc/inetd.d", "NetBSD's .include is not supported")
+	case len(f) > 2 && (f[1] == "on" || f[1] == "off") && slices.ContainsFunc(f[2:], func(field string) bool { return strings.Contains(field, "=") }):
+		return nil, faultf("write it as: service type protocol wait|nowait user program argv[0] ...", "NetBSD's form of a service, with key = value, is not supported")
+	}
 	if len(f) < len(names) {
 		return nil, faultf("a line is: service type protocol wait|nowait user program argv[0] ...",
 			"field %d (%s) is missing", len(f)+1, names[len(f)])

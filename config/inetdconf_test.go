@@ -172,3 +172,16 @@ func FuzzReadInetd(f *testing.F) {
 		}
 	})
 }
+
+// What only NetBSD has is called that.
+func TestNetBSD(t *testing.T) {
+	for text, want := range map[string]string{
+		"5432 on\n\tbind = 127.0.0.1\n\texec = /bin/x;\n": "NetBSD's form of a service, with key = value, is not supported (service 5432 skipped; write it as: service type",
+		"5432 on bind=127.0.0.1, exec=/bin/x;\n":          "NetBSD's form of a service",
+		".include \"/etc/inetd.d/*\"\n":                   "NetBSD's .include is not supported",
+	} {
+		if services, problems := ReadInetd("x", text, Options{Builtins: known}); len(services) != 0 || len(problems) != 1 || !strings.Contains(problems[0].String(), want) {
+			t.Errorf("%q: %v %v", text, services, problems)
+		}
+	}
+}
