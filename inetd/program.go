@@ -178,14 +178,27 @@ func (sc *scratch) setEnvironment(c *client) {
 		return
 	}
 	local := c.localAddr()
-	setAddr(e, "REMOTE_HOST", c.from.Addr())
-	setAddr(e, "REMOTE_ADDR", c.from.Addr())
-	setPort(e, "REMOTE_PORT", c.from.Port())
+	setRemote(e, c.from)
 	e.Done(append(e.Var("PROTO"), "TCP"...))
 	setAddr(e, "TCPREMOTEIP", c.from.Addr())
 	setPort(e, "TCPREMOTEPORT", c.from.Port())
 	setAddr(e, "TCPLOCALIP", local.Addr())
 	setPort(e, "TCPLOCALPORT", local.Port())
+}
+
+// setSender writes the variables that describe the sender of the first
+// datagram to the program of a wait service, as xinetd does.
+func (sc *scratch) setSender(c *client) {
+	sc.spawn.Reset()
+	if c.from.IsValid() {
+		setRemote(&sc.spawn, c.from)
+	}
+}
+
+func setRemote(e *spawn.Scratch, from netip.AddrPort) {
+	setAddr(e, "REMOTE_HOST", from.Addr())
+	setAddr(e, "REMOTE_ADDR", from.Addr())
+	setPort(e, "REMOTE_PORT", from.Port())
 }
 
 func setAddr(e *spawn.Scratch, name string, a netip.Addr) { e.Done(a.AppendTo(e.Var(name))) }

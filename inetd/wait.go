@@ -48,9 +48,7 @@ func (s *Server) beginHandOffLocked(l *listener) (handOff uint64, ok bool) {
 func (s *Server) handOffSocket(sc *scratch, t ticket) {
 	c := client{fd: t.fd, to: t.address.Addr, l: t.l, svc: t.svc, def: t.def}
 	policy := c.def.Policy != nil
-	if policy || (c.def.OnSuccess|c.def.OnFailure)&config.LogHost != 0 {
-		c.from = firstSender(c.fd, c.def.Type)
-	}
+	c.from = firstSender(c.fd, c.def.Type)
 	if policy && c.def.Type == config.Dgram && t.address.Network != "unix" && !c.from.IsValid() {
 		s.cancelHandOff(t) // a datagram that was none, as with a bad checksum: nobody to decide about
 		return
@@ -115,7 +113,7 @@ func (s *Server) startOnSocket(sc *scratch, c *client, t task) {
 		return
 	}
 	c.fd = low
-	sc.spawn.Reset()
+	sc.setSender(c)
 	s.start(sc, c, c.def.Image, t)
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -144,6 +145,28 @@ func TestDatagramNowait(t *testing.T) {
 		fmt.Fprintf(c, "q%d", i)
 		if n, err := c.Read(buf); err != nil || string(buf[:n]) != fmt.Sprintf("q%d", i) {
 			t.Fatalf("answer %q, %v", buf[:n], err)
+		}
+	}
+}
+
+// The program of a datagram service learns who sent the first datagram.
+func TestDatagramWaitSender(t *testing.T) {
+	t.Parallel()
+	need(t, "root")
+	p := port(t)
+	dir := folder(t)
+	d := setup{conf: fmt.Sprintf("%s dgram udp wait root /bin/sh sh -c \"env > %s/new; dd bs=1 count=1 of=/dev/null; mv %s/new %s/env\"\n", at(p), dir, dir, dir)}.start(t)
+	c := udp(t, p)
+	fmt.Fprint(c, "x")
+	var text string
+	until(t, func() bool {
+		b, err := os.ReadFile(dir + "/env")
+		text = string(b)
+		return err == nil
+	})
+	for _, want := range []string{"REMOTE_HOST=127.0.0.1\n", "REMOTE_ADDR=127.0.0.1\n", fmt.Sprintf("REMOTE_PORT=%d\n", c.LocalAddr().(*net.UDPAddr).Port)} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in %q\n%s", want, text, d.text())
 		}
 	}
 }
