@@ -5,6 +5,7 @@ package spawn
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -89,5 +90,74 @@ func TestResetOOM(t *testing.T) {
 		if own, _ := os.ReadFile(file); string(own) != "500\n" {
 			t.Errorf("the daemon's is %q", own)
 		}
+	}
+}
+
+// A program has a session keyring of its own, and no key of the one that the
+// daemon has.
+func TestSessionKeyring(t *testing.T) {
+	if unix.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	runtime.LockOSThread() // and the thread ends with the test, as its keyring does
+	if _, _, e := unix.Syscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0); e != 0 {
+		t.Skip("no keyrings: ", e)
+	}
+	if _, err := unix.AddKey("user", "goinetd:secret", []byte("x"), unix.KEY_SPEC_SESSION_KEYRING); err != nil {
+		t.Skip("no keys: ", err)
+	}
+	own := fmt.Sprintf("%08x ", sessionKeyring(t))
+	for _, start := range []starter{byStart, byFork} {
+		out, _, err := runBy(start, t, &Attr{User: &Account{UID: 47110, GID: 47110}}, "/bin/cat", "cat", "/proc/keys")
+		if err != nil || strings.Contains(out, "goinetd:secret") || strings.Contains(out, own) {
+			t.Errorf("a program of another user has the key: %s, %v", out, err)
+		}
+		if !strings.Contains(out, " _ses") {
+			t.Errorf("no session keyring: %s", out)
+		}
+	}
+	if now := fmt.Sprintf("%08x ", sessionKeyring(t)); now != own {
+		t.Errorf("the daemon's session keyring was %s and is %s", own, now)
+	}
+}
+
+func sessionKeyring(t *testing.T) int {
+	t.Helper()
+	id, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// A program inherits no capabilities, and the daemon keeps its own.
+func TestInheritableCapabilities(t *testing.T) {
+	if unix.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	runtime.LockOSThread() // and the thread ends with the test
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		t.Fatal(err)
+	}
+	const chown = 1 << unix.CAP_CHOWN
+	data[0].Inheritable |= chown
+	if err := unix.Capset(&header, &data[0]); err != nil {
+		t.Skip("capset: ", err)
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, unix.CAP_CHOWN, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, start := range []starter{byStart, byFork} {
+		for _, user := range []*Account{nil, {UID: 47110, GID: 47110}} {
+			out, _, err := runBy(start, t, &Attr{User: user}, "/bin/grep", "grep", "-E", "^Cap(Inh|Amb)", "/proc/self/status")
+			if want := "CapInh:\t0000000000000000\nCapAmb:\t0000000000000000\n"; err != nil || out != want {
+				t.Errorf("user %+v: %s, %v", user, out, err)
+			}
+		}
+	}
+	if unix.Capget(&header, &data[0]); data[0].Inheritable&chown == 0 {
+		t.Error("the daemon has lost them")
 	}
 }

@@ -10,7 +10,7 @@
 // runs, and its Reap empties it.
 //
 // The order of the child's calls is: signal mask, descriptors, session or
-// process group, limits, priority, umask, root and working directory,
+// process group, session keyring, inheritable capabilities, limits, priority, umask, root and working directory,
 // supplementary groups, group, user, no_new_privs, exec.
 package spawn
 
@@ -189,6 +189,16 @@ func (w *Attr) buildSteps() ([]step, error) {
 	} else {
 		add("setpgid", unix.SYS_SETPGID, 0, 0, 0, nil)
 	}
+	// A new session keyring (session-keyring(7)): programs of several users would
+	// read each other's keys in that of the daemon, and those of who started it.
+	// Where the kernel has no keys or a seccomp filter forbids the call, there is
+	// nothing to read. A user other than root may have 200 keys (keyrings(7));
+	// above that the programs are still started.
+	add("keyctl", unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, nil)
+	list[len(list)-1].optional = true
+	if err := addCapabilities(add); err != nil {
+		return nil, err
+	}
 	for i := range w.Rlimits {
 		l := &w.Rlimits[i]
 		p := unsafe.Pointer(&l.Soft)
@@ -242,6 +252,26 @@ func (w *Attr) buildSteps() ([]step, error) {
 		add("no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, nil)
 	}
 	return list, nil
+}
+
+// addCapabilities adds the step that clears the inheritable capabilities, where
+// the daemon has any, and with them the ambient ones (capabilities(7)): the file
+// of a program could give them to its user. The daemon keeps its own, which
+// it needs after an upgrade.
+func addCapabilities(add func(name string, trap, a1, a2, a3 uintptr, keep unsafe.Pointer)) error {
+	caps := &struct {
+		header unix.CapUserHeader
+		data   [2]unix.CapUserData
+	}{header: unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}}
+	if err := unix.Capget(&caps.header, &caps.data[0]); err != nil {
+		return fmt.Errorf("capget: %w", err)
+	}
+	if caps.data[0].Inheritable|caps.data[1].Inheritable == 0 {
+		return nil
+	}
+	caps.data[0].Inheritable, caps.data[1].Inheritable = 0, 0
+	add("capset", unix.SYS_CAPSET, uintptr(unsafe.Pointer(&caps.header)), uintptr(unsafe.Pointer(&caps.data[0])), 0, unsafe.Pointer(caps))
+	return nil
 }
 
 func addPath(list *[]step, name string, trap uintptr, path string) error {
