@@ -141,7 +141,7 @@ func (a *Accounts) GroupID(name string) (uint32, error) {
 		return uint32(id), nil
 	}
 	if f := a.getent("group", name); len(f) > 0 {
-		if g, ok := parseGroup(strings.Split(f[0], ":")); ok {
+		if g, ok := parseGroup(strings.Split(f[0], ":")); ok && g.name == name {
 			return g.gid, nil
 		}
 	}
@@ -202,7 +202,8 @@ func (a *Accounts) user(name string) (passwdEntry, bool) {
 		return passwdEntry{}, false
 	}
 	for _, l := range a.getent("passwd", name) {
-		if u, ok := parseUser(strings.Split(l, ":")); ok {
+		// getent takes "+0" for the uid 0, and replies with that user.
+		if u, ok := parseUser(strings.Split(l, ":")); ok && u.name == name {
 			a.users[name] = u
 			return u, true
 		}

@@ -127,3 +127,25 @@ func TestPrefetch(t *testing.T) {
 		t.Errorf("50 users took %v", took)
 	}
 }
+
+// A name is that of an account only if the name service calls it so.
+func TestOtherName(t *testing.T) {
+	was := getentProgram
+	t.Cleanup(func() { getentProgram = was })
+	getentProgram = t.TempDir() + "/getent"
+	if err := os.WriteFile(getentProgram, []byte("#!/bin/sh\necho root:x:0:0::/root:/bin/sh\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, prefetched := range []bool{false, true} {
+		a := NewAccounts()
+		if prefetched {
+			a.Prefetch([]string{"ROOT-LDAP"})
+		}
+		if got, err := a.Lookup("ROOT-LDAP", ""); err == nil || err.Error() != `unknown user "ROOT-LDAP"` {
+			t.Errorf("user: %+v, %v", got, err)
+		}
+		if got, err := a.GroupID("ROOT-LDAP"); err == nil || err.Error() != `unknown group "ROOT-LDAP"` {
+			t.Errorf("group: %d, %v", got, err)
+		}
+	}
+}

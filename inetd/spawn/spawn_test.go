@@ -205,7 +205,7 @@ func TestAccounts(t *testing.T) {
 	if err != nil || number.UID != 4242 || number.GID != 4343 || fmt.Sprint(number.Groups) != "[4343]" {
 		t.Errorf("%+v, %v", number, err)
 	}
-	for _, invalid := range []string{"nosuchuser", "-1", "4294967295", "", "-n", "a:b"} {
+	for _, invalid := range []string{"nosuchuser", "-1", "4294967295", "", "-n", "a:b", "+0", " 0"} {
 		if got, err := a.Lookup(invalid, ""); err == nil {
 			t.Errorf("%q: %+v", invalid, got)
 		}
