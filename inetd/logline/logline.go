@@ -17,7 +17,6 @@ package logline
 import (
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -103,10 +102,11 @@ func Traffic(b []byte, service string, in, out int64) []byte {
 	return append(strconv.AppendInt(b, out, 10), "(bytes)"...)
 }
 
-// UserID appends a USERID line. The client's host chose what user says.
+// UserID appends a USERID line. The client's host chose what user says, and
+// the log makes it visible.
 func UserID(b []byte, service, user string) []byte {
 	b = append(append(append(b, "USERID: "...), service...), ' ')
-	return append(b, strings.ToValidUTF8(user, "?")...)
+	return append(b, user...)
 }
 
 // NoID appends a NOID line: a client that has to be known by ident, and why

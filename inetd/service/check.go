@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"goinetd/config"
@@ -87,7 +88,22 @@ func fileProblems(conf *config.Service) (problems []config.Problem) {
 			problems = append(problems, conf.ProblemOf(f.setting, config.Warning, "create it, or correct "+conf.Field(f.setting), "%s: %v", f.setting, err))
 		}
 	}
-	return problems
+	return append(problems, checkLogFile(conf)...)
+}
+
+// checkLogFile warns of a log in a directory where others could make its file a
+// link, or another.
+func checkLogFile(conf *config.Service) []config.Problem {
+	path := conf.LogType.Path
+	if path == "" || strings.HasPrefix(path, "/dev/") || strings.HasPrefix(path, "/proc/") {
+		return nil
+	}
+	dir, who := config.ReplaceableBy(path)
+	if who == "" {
+		return nil
+	}
+	return []config.Problem{conf.ProblemOf("log_type", config.Warning, "log to a directory of root's, such as /var/log",
+		"log_type: %s may be written to by %s, who can thus change where the log goes", dir, who)}
 }
 
 func checkProgram(conf *config.Service) []config.Problem {

@@ -2,6 +2,8 @@ package syslog
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -160,7 +162,46 @@ func openLog(path string) (fd int, err error) {
 	if own, ok := ownDescriptor(path); ok {
 		return unix.FcntlInt(uintptr(own), unix.F_DUPFD_CLOEXEC, 3)
 	}
-	return unix.Open(path, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0o640)
+	for range maxLinks {
+		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0o640)
+		if err != unix.ELOOP {
+			return fd, err
+		}
+		if path, err = readTrustedLink(path); err != nil {
+			return -1, err
+		}
+	}
+	return -1, unix.ELOOP
+}
+
+// maxLinks is how many links a log file may be behind.
+const maxLinks = 8
+
+// readTrustedLink returns what a symbolic link names. A link of anybody but root
+// and our own user is an error: in a directory of theirs, it would have us write
+// what clients say to any file of ours.
+func readTrustedLink(path string) (target string, err error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return "", err
+	}
+	if st.Uid != 0 && int(st.Uid) != os.Geteuid() {
+		return "", fmt.Errorf("it is a symbolic link of uid %d, which is not followed", st.Uid)
+	}
+	var text [unix.PathMax]byte
+	n, err := unix.Readlinkat(fd, "", text[:])
+	if err != nil {
+		return "", err
+	}
+	if target = string(text[:n]); !filepath.IsAbs(target) {
+		target = filepath.Dir(path) + "/" + target // not cleaned: "a/.." is a's parent only if a is no link
+	}
+	return target, nil
 }
 
 // ownDescriptor returns the descriptor that a path of proc(5) names, if it is 0,

@@ -84,3 +84,42 @@ func TestPartialWrite(t *testing.T) {
 	reliability.Survived(t, reliability.Fault{Theme: reliability.Shortages, Did: "a log line that fits into the disk only in part",
 		Saw: "served", Lost: "the rest of that line: the next begins on a line of its own"})
 }
+
+// A log is not written through a link of another user's. An administrator's
+// links are followed.
+func TestLogThroughLink(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	dir := t.TempDir()
+	target, log := filepath.Join(dir, "target"), filepath.Join(dir, "log")
+	for _, c := range []struct{ link, user, want string }{
+		{"target", "root", ""},
+		{target, "root", ""},
+		{target, "other", "log " + log + ": it is a symbolic link of uid 47110, which is not followed; its lines are lost"},
+		{"log", "root", "log " + log + ": too many levels of symbolic links; its lines are lost"},
+	} {
+		os.Remove(target)
+		os.Remove(log)
+		if err := os.Symlink(c.link, log); err != nil {
+			t.Fatal(err)
+		}
+		if c.user == "other" {
+			if err := os.Lchown(log, 47110, 47110); err != nil {
+				t.Fatal(err)
+			}
+		}
+		warned := make(chan string, 10)
+		f := NewFile("", log, Limits{Warn: func(text string) { warned <- text }})
+		f.Printf(Info, "line")
+		f.Flush()
+		f.Close()
+		close(warned)
+		if got := <-warned; got != c.want {
+			t.Errorf("%s of %s: warned %q, want %q", c.link, c.user, got, c.want)
+		}
+		if _, err := os.Stat(target); (err == nil) != (c.want == "") {
+			t.Errorf("%s of %s: %v", c.link, c.user, err)
+		}
+	}
+}

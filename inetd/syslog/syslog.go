@@ -13,6 +13,8 @@ import (
 	"os"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"goinetd/config/syslogname"
 )
@@ -142,15 +144,39 @@ func (l *Logger) record(p Priority, text []byte, f Fields) {
 	l.queue = l.out.fields(append(l.queue, '\n'), f)
 }
 
-// appendVisible appends a text with its control characters escaped, so that
-// nobody can forge a second line.
+// appendVisible appends a text in which everything that is not printable is
+// escaped, but for tabs: nobody can forge a second line, control a terminal
+// that shows the log (U+009B does, as ESC [ does), or change the order of what
+// it shows (U+202E).
 func appendVisible[T string | []byte](b []byte, text T) []byte {
 	from := 0
-	for i := range len(text) {
-		if c := text[i]; c < ' ' && c != '\t' || c == 0x7f {
-			b = fmt.Appendf(append(b, text[from:i]...), `\x%02x`, c)
-			from = i + 1
+	for i := 0; i < len(text); {
+		c, size := rune(text[i]), 1
+		if c >= ' ' && c < 0x7f {
+			i++
+			continue
 		}
+		if c >= utf8.RuneSelf {
+			c, size = utf8.DecodeRune([]byte(text[i:min(i+utf8.UTFMax, len(text))]))
+		}
+		invalid := c == utf8.RuneError && size == 1
+		if c == '\t' || !invalid && unicode.IsPrint(c) {
+			i += size
+			continue
+		}
+		b = append(b, text[from:i]...)
+		switch {
+		case invalid:
+			b = fmt.Appendf(b, `\x%02x`, text[i])
+		case c < utf8.RuneSelf:
+			b = fmt.Appendf(b, `\x%02x`, c)
+		case c > 0xffff:
+			b = fmt.Appendf(b, `\U%08x`, c)
+		default:
+			b = fmt.Appendf(b, `\u%04x`, c)
+		}
+		i += size
+		from = i
 	}
 	return append(b, text[from:]...)
 }

@@ -157,3 +157,30 @@ func TestFlush(t *testing.T) {
 		}
 	}
 }
+
+// Nothing of a line controls a terminal or the order of what it shows.
+func TestVisible(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain äöü 漢字 \U0001F600 e\u0301\t.": "plain äöü 漢字 \U0001F600 e\u0301\t.",
+		"a\nb\rc\x00d\x1b[2J\x7f":            `a\x0ab\x0dc\x00d\x1b[2J\x7f`,
+		"\u009b2J \u009d0;title\u009c":       `\u009b2J \u009d0;title\u009c`,
+		"\u202ereverse\u2066 \u2028 \u200b":  `\u202ereverse\u2066 \u2028 \u200b`,
+		"\xff \x9b2J \xc3":                   `\xff \x9b2J \xc3`,
+		"\ufffd \U000e0041":                  "\ufffd " + `\U000e0041`,
+	} {
+		if got := string(appendVisible(nil, text)); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+		if got := string(appendVisible(nil, []byte(text))); got != want {
+			t.Errorf("%q as bytes: got %q, want %q", text, got, want)
+		}
+	}
+}
+
+func BenchmarkVisible(b *testing.B) {
+	line := []byte("START: echo pid=812 from=2001:db8::7 port=40112")
+	var buf []byte
+	for b.Loop() {
+		buf = appendVisible(buf[:0], line)
+	}
+}
