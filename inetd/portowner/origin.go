@@ -49,7 +49,11 @@ func (h root) withoutUnit(p process, kill string) origin {
 	for up, i := p.parent, 0; up > 1 && i < 32; i++ {
 		q := h.process(up)
 		if isCron(q.comm) {
-			return h.cron(p, kill)
+			o := h.cron(p, kill)
+			if p.choosesNames() {
+				o.text = "probably " + o.text
+			}
+			return o
 		}
 		up = q.parent
 	}
@@ -58,7 +62,11 @@ func (h root) withoutUnit(p process, kill string) origin {
 	}
 	if p.parent <= 1 {
 		if name := h.scriptOf(p); name != "" {
-			return h.script(name, "service "+quote(name)+" stop && update-rc.d "+quote(name)+" disable")
+			o := h.script(name, "service "+quote(name)+" stop && update-rc.d "+quote(name)+" disable")
+			if p.choosesNames() {
+				o.text, o.stop = "probably "+o.text, kill+", and if it was that script, "+o.stop
+			}
+			return o
 		}
 		if where, line := h.crontab(p); where != "" {
 			return origin{fmt.Sprintf("perhaps by %s: %q", where, line), kill}
@@ -77,26 +85,29 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(visible(s), "'", `'\''`) + "'"
 }
 
-// names are what a process may be called by in a file: its program, and that
-// of the script which it interprets.
-func (h root) names(p process) (list []string) {
-	if strings.HasPrefix(p.exe, "/") {
-		list = append(list, p.exe)
+// names are what a process may be called by in a file: its program, or the
+// script that it interprets. The kernel says which program that is; argv is what
+// the process wants it to be, and says something only of an interpreter.
+func (h root) names(p process) []string {
+	if !strings.HasPrefix(p.exe, "/") {
+		return nil
+	}
+	if !interprets(p.exe) {
+		return []string{p.exe}
 	}
 	args := strings.Split(h.read("/proc", strconv.Itoa(p.pid), "cmdline"), "\x00")
-	for _, arg := range args[:min(len(args), 3)] {
-		if strings.HasPrefix(arg, "/") && !slices.Contains(list, arg) {
-			list = append(list, arg)
-		}
+	if !interprets(args[0]) {
+		return nil
 	}
-	if scripts := slices.DeleteFunc(slices.Clone(list), interprets); len(scripts) > 0 {
-		return scripts
-	}
-	return list
+	return slices.DeleteFunc(args[:min(len(args), 3)], func(arg string) bool { return !strings.HasPrefix(arg, "/") || interprets(arg) })
 }
 
 // interprets reports whether a program is known by the script that it runs.
 func interprets(path string) bool {
 	name := strings.TrimRight(filepath.Base(path), "0123456789.")
-	return slices.Contains([]string{"sh", "bash", "dash", "ksh", "zsh", "perl", "python", "ruby", "env"}, name)
+	return slices.Contains([]string{"sh", "bash", "dash", "ash", "ksh", "zsh", "busybox", "perl", "python", "ruby", "env"}, name)
 }
+
+// choosesNames reports whether a user other than root has the process. Such a
+// user can run any program, with any arguments and parents.
+func (p process) choosesNames() bool { return p.uid != "0" }

@@ -40,6 +40,9 @@ func (h root) describe(pid int, network string, port uint16) Owner {
 	if p.comm != "" {
 		about = append(about, visible(p.comm))
 	}
+	if p.renamed() {
+		about = append(about, "program "+visible(p.exe))
+	}
 	if p.uid != "" {
 		about = append(about, "user "+h.userName(p.uid))
 	}
@@ -102,6 +105,14 @@ func (h root) process(pid int) process {
 	p.tty = terminal(h.read(dir, "stat"))
 	p.unit, p.slice, p.managed = unitOf(h.read(dir, "cgroup"))
 	return p
+}
+
+// renamed reports whether a process has another name than its program: that of
+// a script, or one that it gave to itself (PR_SET_NAME, prctl(2)).
+func (p process) renamed() bool {
+	const longest = 15 // TASK_COMM_LEN, without the NUL
+	name := filepath.Base(p.exe)
+	return p.exe != "" && p.comm != name[:min(len(name), longest)]
 }
 
 // isManager reports whether a process is a systemd, the system's or a user's.

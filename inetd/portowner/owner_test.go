@@ -43,7 +43,7 @@ func TestOrigins(t *testing.T) {
 		comm, uid  string
 		group      string
 		tty        int
-		files      map[string]string // an empty text is a link to nothing
+		files      map[string]string // "-> PATH" is a link, an empty text one to nothing
 		who, stop  string
 		network    string
 		port       uint16
@@ -79,10 +79,10 @@ func TestOrigins(t *testing.T) {
 		{name: "a login", comm: "nc", uid: "1000", group: "/user.slice/user-1000.slice/session-3.scope", tty: 34816,
 			who: "nc, user alice, login session-3 of alice, terminal pts/0", stop: "kill 812"},
 		{name: "cron below systemd", comm: "poll", uid: "1000", group: "/system.slice/cron.service",
-			files: map[string]string{"/proc/812/cmdline": "/bin/sh\x00/home/alice/bin/poll\x00", "/var/spool/cron/crontabs/alice": "# x\n@reboot /home/alice/bin/poll -d\n"},
-			who:   `poll, user alice, started by cron, crontab of alice:2: "@reboot /home/alice/bin/poll -d"`, stop: "crontab -u alice -e, and kill 812"},
+			files: map[string]string{"/proc/812/exe": "-> /usr/bin/dash", "/proc/812/cmdline": "/bin/sh\x00/home/alice/bin/poll\x00", "/var/spool/cron/crontabs/alice": "# x\n@reboot /home/alice/bin/poll -d\n"},
+			who:   `poll, program /usr/bin/dash, user alice, started by cron, probably crontab of alice:2: "@reboot /home/alice/bin/poll -d"`, stop: "crontab -u alice -e, and kill 812"},
 		{name: "cron alone", comm: "poll", uid: "0", group: "/", parent: 700, parentComm: "cron",
-			files: map[string]string{"/proc/812/cmdline": "/usr/bin/poll\x00", "/etc/cron.d/poll": "@reboot root /usr/bin/poll\n"},
+			files: map[string]string{"/proc/812/exe": "-> /usr/bin/poll", "/etc/cron.d/poll": "@reboot root /usr/bin/poll\n"},
 			who:   `poll, user root, started by cron, /etc/cron.d/poll:1: "@reboot root /usr/bin/poll"`, stop: "remove that line, and kill 812"},
 		{name: "a script below systemd", comm: "nrpe", uid: "0", group: "/system.slice/nrpe.service",
 			files: map[string]string{"/run/systemd/generator.late/nrpe.service": "x", "/etc/init.d/nrpe": "#!/bin/sh\n", "/etc/rc2.d/S01nrpe": "", "/etc/rc3.d/S01nrpe": ""},
@@ -90,6 +90,24 @@ func TestOrigins(t *testing.T) {
 		{name: "a script", comm: "nrpe", uid: "0", group: "/", parent: 1,
 			files: map[string]string{"/run/nrpe.pid": "812\n", "/etc/init.d/other": "#!/bin/sh\n", "/etc/init.d/nagios": "#!/bin/sh\nPIDFILE=/var/run/nrpe.pid\n", "/etc/rc2.d/S01nagios": ""},
 			who:   "nrpe, user root, SysV script /etc/init.d/nagios, started at runlevel 2", stop: "service nagios stop && update-rc.d nagios disable"},
+		{name: "a script's program", comm: "sshd", uid: "0", group: "/", parent: 1,
+			files: map[string]string{"/proc/812/exe": "-> /usr/sbin/sshd", "/proc/812/cmdline": "sshd: listener\x00", "/etc/init.d/ssh": "#!/bin/sh\n/usr/sbin/sshd\n"},
+			who:   "sshd, user root, SysV script /etc/init.d/ssh", stop: "service ssh stop && update-rc.d ssh disable"},
+		{name: "a user's process with another's argv", comm: "sshd", uid: "1000", group: "/", parent: 1,
+			files: map[string]string{"/proc/812/exe": "-> /home/alice/x", "/proc/812/cmdline": "/usr/sbin/sshd\x00", "/etc/init.d/ssh": "#!/bin/sh\n/usr/sbin/sshd\n"},
+			who:   "sshd, program /home/alice/x, user alice", stop: "kill 812"},
+		{name: "an interpreter with another's argv", comm: "python3", uid: "1000", group: "/", parent: 1,
+			files: map[string]string{"/proc/812/exe": "-> /usr/bin/python3.11", "/proc/812/cmdline": "/usr/sbin/sshd\x00/usr/sbin/sshd\x00", "/etc/init.d/ssh": "#!/bin/sh\n/usr/sbin/sshd\n"},
+			who:   "python3, program /usr/bin/python3.11, user alice", stop: "kill 812"},
+		{name: "a shell", comm: "sh", uid: "0", group: "/", parent: 1,
+			files: map[string]string{"/proc/812/exe": "-> /usr/bin/dash", "/proc/812/cmdline": "/bin/sh\x00-c\x00nc -l 7\x00", "/etc/init.d/ssh": "#!/bin/sh\n/usr/sbin/sshd\n"},
+			who:   "sh, program /usr/bin/dash, user root", stop: "kill 812"},
+		{name: "a script that a user runs", comm: "poll", uid: "1000", group: "/", parent: 1,
+			files: map[string]string{"/proc/812/exe": "-> /usr/bin/perl", "/proc/812/cmdline": "/usr/bin/perl\x00/usr/sbin/poll\x00", "/etc/init.d/poll": "#!/bin/sh\n/usr/sbin/poll\n"},
+			who:   "poll, program /usr/bin/perl, user alice, probably SysV script /etc/init.d/poll",
+			stop:  "kill 812, and if it was that script, service poll stop && update-rc.d poll disable"},
+		{name: "a user's parent called cron", comm: "x", uid: "1000", group: "/", parent: 700, parentComm: "cron",
+			who: "x, user alice, probably started by cron", stop: "crontab -u alice -e (or a file of /etc/cron.d), and kill 812"},
 		{name: "a terminal", comm: "nc\x1b[2J", uid: "0", group: "/", tty: 1025, parent: 700, parentComm: "sh",
 			who: "nc?[2J, user root, terminal tty1", stop: "kill 812"},
 		{name: "a parent", comm: "nc", uid: "0", group: "/", parent: 700, parentComm: "supervise",
@@ -114,7 +132,9 @@ func TestOrigins(t *testing.T) {
 			for name, text := range files {
 				path := string(h) + name
 				os.MkdirAll(filepath.Dir(path), 0o755)
-				if text == "" {
+				if target, isLink := strings.CutPrefix(text, "-> "); isLink {
+					os.Symlink(target, path)
+				} else if text == "" {
 					os.Symlink("/nowhere", path)
 				} else if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 					t.Fatal(err)

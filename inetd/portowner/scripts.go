@@ -2,10 +2,13 @@ package portowner
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 func isCron(name string) bool {
@@ -16,13 +19,17 @@ func isCron(name string) bool {
 func (h root) cron(p process, kill string) origin {
 	user := h.userName(p.uid)
 	where, line := h.crontab(p)
+	from := "started by cron, "
+	if p.choosesNames() {
+		from += "probably "
+	}
 	switch {
 	case where == "":
 		return origin{"started by cron", "crontab -u " + quote(user) + " -e (or a file of /etc/cron.d), and " + kill}
 	case strings.HasPrefix(where, "/etc/"):
-		return origin{fmt.Sprintf("started by cron, %s: %q", where, line), "remove that line, and " + kill}
+		return origin{fmt.Sprintf("%s%s: %q", from, where, line), "remove that line, and " + kill}
 	}
-	return origin{fmt.Sprintf("started by cron, %s: %q", where, line), "crontab -u " + quote(user) + " -e, and " + kill}
+	return origin{fmt.Sprintf("%s%s: %q", from, where, line), "crontab -u " + quote(user) + " -e, and " + kill}
 }
 
 // crontab finds the line of a crontab(5) that names a process's program.
@@ -61,7 +68,7 @@ func (h root) scriptOf(p process) string {
 	more, _ := filepath.Glob(string(h) + "/run/*/*.pid")
 	for _, file := range append(pidfiles, more...) {
 		file = strings.TrimPrefix(file, string(h))
-		if strings.TrimSpace(h.read(file)) == strconv.Itoa(p.pid) {
+		if h.isOf(file, p) && strings.TrimSpace(h.read(file)) == strconv.Itoa(p.pid) {
 			wanted = append(wanted, file, "/var"+file)
 		}
 	}
@@ -73,6 +80,13 @@ func (h root) scriptOf(p process) string {
 		}
 	}
 	return ""
+}
+
+// isOf reports whether a file is root's, or of the user of the process: others
+// can write any pid into theirs.
+func (h root) isOf(file string, p process) bool {
+	var st unix.Stat_t
+	return unix.Stat(string(h)+file, &st) == nil && (st.Uid == 0 || int(st.Uid) == os.Geteuid() || strconv.Itoa(int(st.Uid)) == p.uid)
 }
 
 // script describes a SysV script, and the runlevels that start it.

@@ -161,7 +161,7 @@ soon nc -z 127.0.0.1 7030
 echo '127.0.0.1:7030 stream tcp nowait root internal echo' >/root/one.conf
 said=$(timeout 3 /usr/sbin/inetd -i /root/one.conf 2>&1) || true
 echo "$said" | grep 'address already in use'
-want 'by pid [0-9]+ \(taker, user root, SysV script /etc/init.d/taker, started at runlevel 2\) \(to end that for good: service taker stop && update-rc.d taker disable' echo "$said"
+want 'by pid [0-9]+ \(taker, program /usr/bin/perl, user root, SysV script /etc/init.d/taker, started at runlevel 2\) \(to end that for good: service taker stop && update-rc.d taker disable' echo "$said"
 sh -c "$(echo "$said" | sed -n 's/.*to end that for good: \([^;]*\);.*/\1/p')" || fail "the advice does not work: $said"
 ls /etc/rc2.d/S*taker 2>/dev/null && fail "it would be back at the next boot"
 soon sh -c '! nc -z 127.0.0.1 7030'
@@ -182,10 +182,10 @@ echo '@reboot /usr/sbin/listener 7031' | crontab -
 rm -f /run/crond.reboot
 service cron start
 soon nc -z 127.0.0.1 7031
-want 'by pid [0-9]+ \(listener, user root, started by cron, crontab of root:[0-9]+: "@reboot /usr/sbin/listener 7031"\) \(to end that for good: crontab -u root -e, and kill [0-9]+;' who 7031
+want 'by pid [0-9]+ \(listener, program /usr/bin/perl, user root, started by cron, crontab of root:[0-9]+: "@reboot /usr/sbin/listener 7031"\) \(to end that for good: crontab -u root -e, and kill [0-9]+;' who 7031
 script -qfc '/usr/sbin/listener 7032' /dev/null </dev/null >/dev/null 2>&1 &
 soon nc -z 127.0.0.1 7032
-want 'by pid [0-9]+ \(listener, user root, terminal pts/[0-9]+\) \(to end that for good: kill [0-9]+;' who 7032
+want 'by pid [0-9]+ \(listener, program /usr/bin/perl, user root, terminal pts/[0-9]+\) \(to end that for good: kill [0-9]+;' who 7032
 pkill listener
 
 want 'an inetd runs already: pid [0-9]+ \(inetd, user root, SysV script /etc/init.d/inetd, started at runlevel 2 3 4 5\) holds' /usr/sbin/inetd
