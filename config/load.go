@@ -23,6 +23,7 @@ type Options struct {
 	Services           string // services(5) to look names up in; empty: /etc/services
 	Dialect            Dialect
 	Builtins           []Builtin // the services that inetd serves itself; nil: none
+	WarnWritable       bool      // warn of files that others than root and our own user may write to
 
 	// KnownUser reports whether there is such a user; it decides what
 	// "user.group" means. Nil: there is none with a dot in the name.
@@ -62,8 +63,9 @@ func Load(paths []string, o Options) ([]*Service, []Problem, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		problems = append(problems, skipped...)
+		problems = o.warnWritable(append(problems, skipped...), path)
 		for _, file := range files {
+			problems = o.warnWritable(problems, file)
 			text, err := o.text(file)
 			if err != nil {
 				return nil, nil, err
@@ -73,7 +75,12 @@ func Load(paths []string, o Options) ([]*Service, []Problem, error) {
 				continue
 			}
 			s, p := Read(file, text, o)
-			services, problems = append(services, s...), append(problems, p...)
+			services = append(services, s...)
+			for _, p := range p {
+				if p.Line > 0 || !slices.Contains(problems, p) { // a directory that several files are in
+					problems = append(problems, p)
+				}
+			}
 		}
 	}
 	services, clashes := RejectConflicts(services)

@@ -59,8 +59,11 @@ func writableBy(path, inside string) string {
 func isOurs(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }
 
 // warnWritable adds a warning where others may write to a configuration file or
-// a directory of them. Of a directory above it warns once.
-func warnWritable(problems []Problem, path string) []Problem {
+// a directory of them. Of a directory that several files are in it warns once.
+func (o *Options) warnWritable(problems []Problem, path string) []Problem {
+	if !o.WarnWritable {
+		return problems
+	}
 	who := writableBy(path, "")
 	if who == "" {
 		if path, who = ReplaceableBy(path); who == "" {
@@ -68,7 +71,7 @@ func warnWritable(problems []Problem, path string) []Problem {
 		}
 	}
 	p := Problem{Pos: Pos{File: path}, Severity: Warning, Text: "may be written to by " + who + ", who can thus choose what inetd runs",
-		Hint: "chown root and chmod go-w it"}
+		Hint: "give it to root, and take that permission away: chown root, chmod go-w"}
 	if slices.Contains(problems, p) {
 		return problems
 	}

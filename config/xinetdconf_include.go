@@ -40,6 +40,7 @@ func (f *xinetdFile) include(path string) {
 		f.r.report(at, Error, "", "correct the path, or remove the include", err.Error())
 		return
 	}
+	f.r.problems = f.r.o.warnWritable(f.r.problems, path)
 	if isBlank(string(text)) {
 		f.r.problems = append(f.r.problems, f.r.o.emptyFile(path))
 		return

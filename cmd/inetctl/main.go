@@ -115,6 +115,7 @@ func load(f *flag.FlagSet, args []string, dialect *string) (c configuration, err
 	if c.o, err = options(*dialect); err != nil {
 		return c, err
 	}
+	c.o.WarnWritable = f.Name() == "check" // what is converted need not be in use
 	if len(files) == 0 {
 		if own := userFile(os.Geteuid()); own != "" {
 			files, c.notes, c.own = []string{own}, []string{"reading " + own}, true

@@ -26,7 +26,7 @@ type reading struct {
 func (d *daemon) read() (*reading, error) {
 	o := d.o.inetd
 	o.KnownUser = spawn.NewAccounts().Known
-	o.Builtins = builtin.Known()
+	o.Builtins, o.WarnWritable = builtin.Known(), true
 	o.Served = func(file string) bool { return slices.Contains(d.before, file) }
 	if d.server != nil {
 		files := d.server.Files()
