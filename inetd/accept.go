@@ -12,6 +12,7 @@ import (
 	"goinetd/inetd/admit"
 	"goinetd/inetd/builtin"
 	"goinetd/inetd/hosts"
+	"goinetd/inetd/localtime"
 	"goinetd/inetd/logline"
 	"goinetd/inetd/service"
 	"goinetd/inetd/sockaddr"
@@ -192,7 +193,7 @@ func staysReady(errno unix.Errno) bool {
 // It waits for no network, but may read hosts.allow and hosts.deny.
 func (s *Server) check(sc *scratch, c *client, known lookups) decision {
 	p := c.def.Policy
-	d := decision{Decision: p.Check(c.def.Name, c.from.Addr(), known.host, &s.load, time.Now(), s.now())}
+	d := decision{Decision: p.Check(c.def.Name, c.from.Addr(), known.host, &s.load, localtime.Now(), s.now())}
 	if d.Reason == "" && !c.from.IsValid() && !p.Access.AdmitsAll() && !c.def.NamesUnixSocket() {
 		d.Reason, d.Rule = logline.ReasonAddress, "no_address"
 	}

@@ -12,13 +12,13 @@ import (
 
 // allowed are the packages of this module that a package may import, as
 // docs/architecture.md draws them. Each may import config and its leaves, and
-// descriptor and sockaddr, which import none of them.
+// descriptor, sockaddr and localtime, which import none of them.
 var allowed = map[string][]string{
 	"inetd":            {"admit", "builtin", "epoll", "handover", "hosts", "ident", "logline", "portowner", "service", "socket", "spawn", "syslog"},
 	"inetd/service":    {"admit", "builtin", "socket", "spawn", "syslog"},
 	"inetd/handover":   {"socket"},
 	"inetd/spawn":      {"spawn/nofile"},
-	"inetd/descriptor": {}, "inetd/sockaddr": {}, "inetd/encode": {}, "inetd/reliability": {}, // for tests
+	"inetd/descriptor": {}, "inetd/sockaddr": {}, "inetd/localtime": {}, "inetd/encode": {}, "inetd/reliability": {}, // for tests
 	"inetd/admit": {}, "inetd/builtin": {}, "inetd/epoll": {}, "inetd/hosts": {}, "inetd/ident": {}, "inetd/logline": {},
 	"inetd/portowner": {}, "inetd/socket": {}, "inetd/syslog": {}, "inetd/spawn/nofile": {},
 	"config": {}, "config/netdb": {}, "config/syslogname": {},
@@ -46,7 +46,7 @@ func TestArrows(t *testing.T) {
 			for _, i := range f.Imports {
 				to, inModule := strings.CutPrefix(strings.Trim(i.Path.Value, `"`), "goinetd/")
 				if !inModule || strings.HasPrefix(to, "config") && strings.HasPrefix(from, "inetd") || strings.HasPrefix(to, "config/") && from == "config" ||
-					to == "inetd/descriptor" || to == "inetd/sockaddr" || to == "inetd/encode" || slices.Contains(list, strings.TrimPrefix(to, "inetd/")) {
+					to == "inetd/descriptor" || to == "inetd/sockaddr" || to == "inetd/localtime" || to == "inetd/encode" || slices.Contains(list, strings.TrimPrefix(to, "inetd/")) {
 					continue
 				}
 				t.Errorf("%s imports %s", path, to)

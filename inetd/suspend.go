@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"goinetd/inetd/localtime"
 	"goinetd/inetd/syslog"
 )
 
@@ -27,7 +28,7 @@ func (s *Server) suspendLoopingLocked(svc *activeService) {
 	}
 	limit := svc.def.Limits.PerMinute
 	s.log.Printf(syslog.Err, "%s server failing (looping), service terminated: %d starts within a minute; resuming at %s (the limit is nowait.%d or -R %d; 0 is none)",
-		svc.def.Name, svc.gate.Starts(), time.Now().Add(s.o.Suspension).Format(time.TimeOnly), limit, limit)
+		svc.def.Name, svc.gate.Starts(), localtime.Now().Add(s.o.Suspension).Format(time.TimeOnly), limit, limit)
 	s.suspendLocked(svc, s.o.Suspension, "%s: resumed after looping")
 }
 

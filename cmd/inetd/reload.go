@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"goinetd/inetd"
+	"goinetd/inetd/localtime"
 	"goinetd/inetd/syslog"
 )
 
@@ -104,6 +105,9 @@ func (d *daemon) reload(one *reload) {
 	d.notifier.reloading()
 	if d.logFile != nil {
 		d.logFile.Reopen()
+	}
+	if err := localtime.Reload(); err != nil {
+		d.log.Printf(syslog.Warning, "reload: %v", err)
 	}
 	r, err := d.read()
 	var prepared *inetd.Prepared

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -338,5 +339,48 @@ func (d *daemonProcess) awaitSuffix(text string) {
 		case <-time.After(patience):
 			d.t.Fatalf("no %s; the log:\n%s", text, d.text())
 		}
+	}
+}
+
+// A zone that has changed holds from a reload on: for access_times, daytime and
+// the log.
+func TestZoneChanges(t *testing.T) {
+	t.Parallel()
+	const zones = "/usr/share/zoneinfo/"
+	tokyo, err := os.ReadFile(zones + "Asia/Tokyo")
+	if err != nil {
+		t.Skip(err)
+	}
+	utc, err := os.ReadFile(zones + "UTC")
+	if err != nil {
+		t.Skip(err)
+	}
+	there, _ := time.LoadLocation("Asia/Tokyo")
+	now := time.Now().In(there)
+	before, after := now.Add(-time.Hour), now.Add(time.Hour)
+	file := filepath.Join(folder(t), "localtime")
+	write(t, file, string(utc), 0o644)
+	p, q := port(t), port(t)
+	conf := fmt.Sprintf("[service.there]\nlisten = %q\nserver = \"/bin/echo\"\nserver_args = [\"open\"]\nuser = \"root\"\naccess_times = \"%d:%02d-%d:%02d\"\n"+
+		"[service.daytime]\nlisten = %q\ntype = \"INTERNAL\"\n",
+		"tcp:"+at(p), before.Hour(), before.Minute(), after.Hour(), after.Minute(), "tcp:"+at(q))
+	d := setup{conf: conf, env: []string{"TZ=" + file}}.start(t)
+	if got := request(t, p, ""); got != "" {
+		t.Fatalf("in UTC: %q", got)
+	}
+	write(t, file, string(tokyo), 0o644)
+	d.reload(conf)
+	if got := request(t, p, ""); got != "open\n" {
+		t.Errorf("in Tokyo: %q", got)
+	}
+	got, err := time.ParseInLocation(time.ANSIC+"\r\n", request(t, q, ""), there)
+	if off := time.Until(got).Abs(); err != nil || off > time.Minute {
+		t.Errorf("daytime is wrong by %v, %v", off, err)
+	}
+	write(t, file, "no zone", 0o644)
+	d.reload(conf)
+	d.find("reload: time zone: "+file+": .* \\(the one of before holds\\)", 1)
+	if got := request(t, p, ""); got != "open\n" {
+		t.Errorf("after a reload without a zone: %q", got)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"goinetd/config"
+	"goinetd/inetd/localtime"
 )
 
 // A Next is what a Stream asks of its caller.
@@ -211,7 +212,7 @@ var pattern = func() []byte {
 // daytime appends the local time as ctime(3) prints it, which is what every
 // inetd sends; RFC 867 leaves the format open.
 func daytime(b []byte) []byte {
-	return append(time.Now().AppendFormat(b, time.ANSIC), '\r', '\n')
+	return append(localtime.Now().AppendFormat(b, time.ANSIC), '\r', '\n')
 }
 
 // epoch1900 is 1970-01-01 in RFC 868's time: seconds since 1900-01-01, in 32

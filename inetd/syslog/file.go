@@ -7,11 +7,11 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"goinetd/inetd/descriptor"
+	"goinetd/inetd/localtime"
 )
 
 // A File is a log in a file, as xinetd writes it: for the whole daemon
@@ -53,7 +53,7 @@ type fileSink struct {
 
 // header writes the time as xinetd does: 26/11/3@9:05:07.
 func (s *fileSink) header(l *Logger, b []byte, p Priority) []byte {
-	now := time.Now()
+	now := localtime.Now()
 	if now.Unix() != l.second || l.prefix == nil {
 		l.second = now.Unix()
 		l.prefix = now.AppendFormat(l.prefix[:0], "06/1/2@15:04:05")

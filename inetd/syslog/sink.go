@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"goinetd/inetd/localtime"
 )
 
 // stderrSink writes lines as syslog files have them, so that the tools that
@@ -14,7 +16,7 @@ import (
 type stderrSink struct{}
 
 func (stderrSink) header(l *Logger, b []byte, _ Priority) []byte {
-	now := time.Now()
+	now := localtime.Now()
 	if now.Unix() != l.second || l.prefix == nil {
 		l.second = now.Unix()
 		l.prefix = now.AppendFormat(l.prefix[:0], time.Stamp)
