@@ -17,6 +17,10 @@ import (
 // meant. A file that is not TOML is one problem and no service.
 func ReadTOML(file, text string, o Options) ([]*Service, []Problem) {
 	r := &tomlReader{file: file, o: &o, etc: readEtc(o)}
+	if line, column, problem := tomlTooDeep(text); problem != "" {
+		r.report(Pos{file, line, column}, Error, "", "correct it; nothing of the file is used", problem)
+		return nil, r.problems
+	}
 	var tree map[string]any
 	meta, err := toml.Decode(text, &tree)
 	if err != nil {
