@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -84,7 +86,8 @@ func (r *redirect) release() {
 // connect connects to the target, and makes a net.TCPConn of the client's
 // descriptor. After an error the descriptor is open, or -1.
 func (r *redirect) connect() error {
-	d := net.Dialer{Timeout: connectTimeout}
+	local := r.c.localAddr()
+	d := net.Dialer{Timeout: connectTimeout, Control: func(_, address string, _ syscall.RawConn) error { return r.refuseLoop(local, address) }}
 	target, err := d.Dial("tcp", r.c.def.Policy.Redirect)
 	if err != nil {
 		return err
@@ -108,6 +111,29 @@ func (r *redirect) connect() error {
 	r.client.SetNoDelay(true)
 	for _, conn := range []*net.TCPConn{r.client, r.target} {
 		detectLoss(conn)
+	}
+	return nil
+}
+
+// errLoop says that a redirect would connect to its own service, which would
+// connect to itself again until there are no descriptors.
+var errLoop = errors.New("it leads to the service itself")
+
+// refuseLoop is called before each attempt to connect, with the address that the
+// name of the target stands for. local is where the client came to. Two
+// attempts can be made at the same time.
+func (r *redirect) refuseLoop(local netip.AddrPort, address string) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	if to == local { // on a socket of the service manager's, too
+		return errLoop
+	}
+	for _, a := range r.c.def.Addresses {
+		if a.Reaches(to) {
+			return errLoop
+		}
 	}
 	return nil
 }

@@ -96,3 +96,25 @@ func TestRedirectGigabyte(t *testing.T) {
 	}
 	d.find(fmt.Sprintf(`TRAFFIC: s%d in=%d\(bytes\) out=%d\(bytes\)`, p, size, size), 1)
 }
+
+// A redirect to itself is warned of, and refused for each client before it
+// connects.
+func TestRedirectToItself(t *testing.T) {
+	t.Parallel()
+	need(t, "root")
+	p, q := port(t), port(t)
+	conf := entry(p, fmt.Sprintf("redirect = 127.0.0.1 %d", p), "log_on_success = HOST") +
+		strings.Replace(entry(q, fmt.Sprintf("redirect = localhost %d", q), "flags = IPv4"), "bind = 127.0.0.1", "bind = 0.0.0.0", 1)
+	d := setup{conf: conf}.start(t)
+	d.find(fmt.Sprintf(`redirect: 127.0.0.1:%d leads to the service itself; connections fail`, p), 1)
+	d.find(fmt.Sprintf(`redirect: localhost:%d leads to the service itself; connections fail`, q), 1)
+	for _, at := range []int{p, q} {
+		if got := request(t, at, ""); got != "" {
+			t.Errorf("%d: %q", at, got)
+		}
+		d.find(fmt.Sprintf(`FAIL: s%d redirect: .*it leads to the service itself from=127.0.0.1`, at), 1)
+	}
+	if n := strings.Count(d.text(), "FAIL: "); n != 2 {
+		t.Errorf("%d clients for 2", n)
+	}
+}

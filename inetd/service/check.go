@@ -2,12 +2,16 @@ package service
 
 import (
 	"errors"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
 	"goinetd/config"
+	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
 )
 
@@ -88,7 +92,8 @@ func fileProblems(conf *config.Service) (problems []config.Problem) {
 			problems = append(problems, conf.ProblemOf(f.setting, config.Warning, "create it, or correct "+conf.Field(f.setting), "%s: %v", f.setting, err))
 		}
 	}
-	return append(problems, checkLogFile(conf)...)
+	problems = append(problems, checkLogFile(conf)...)
+	return append(problems, checkRedirect(conf)...)
 }
 
 // checkLogFile warns of a log in a directory where others could make its file a
@@ -104,6 +109,36 @@ func checkLogFile(conf *config.Service) []config.Problem {
 	}
 	return []config.Problem{conf.ProblemOf("log_type", config.Warning, "log to a directory of root's, such as /var/log",
 		"log_type: %s may be written to by %s, who can thus change where the log goes", dir, who)}
+}
+
+// checkRedirect warns of a redirect that leads to the service itself. A name is
+// looked up only when a client comes.
+func checkRedirect(conf *config.Service) []config.Problem {
+	host, port, err := net.SplitHostPort(conf.Redirect)
+	if err != nil {
+		return nil
+	}
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	n, _ := strconv.ParseUint(port, 10, 16)
+	target, err := netip.ParseAddr(host)
+	if err != nil {
+		return nil
+	}
+	for _, l := range conf.Listen {
+		if _, err := netip.ParseAddr(l.Host); err != nil && l.Host != "" {
+			continue
+		}
+		found, _ := socket.Addresses(l, conf.SocketType, nil)
+		for _, a := range found {
+			if a.Reaches(netip.AddrPortFrom(target, uint16(n))) {
+				return []config.Problem{conf.ProblemOf("redirect", config.Warning, "write another address or port",
+					"redirect: %s leads to the service itself; connections fail", conf.Redirect)}
+			}
+		}
+	}
+	return nil
 }
 
 func checkProgram(conf *config.Service) []config.Problem {
