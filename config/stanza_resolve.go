@@ -253,11 +253,17 @@ func (b *builder) resolveAccess() *fault {
 		on = value
 	default:
 		s.Libwrap, on = l.libwrap, true
+		if meant := b.misspelt(l.libwrap); meant != "" {
+			b.warn(s.PosOf("libwrap"), "write "+meant+", or another name if rules name it so", "libwrap = %s is taken for the daemon's name in hosts.allow and hosts.deny", l.libwrap)
+		}
 	}
 	if on && s.Libwrap == "" {
 		s.Libwrap = s.daemonName()
 	}
 	if l.flags["nolibwrap"] {
+		if l.libwrap != "" && on {
+			b.warn(s.PosOf("libwrap"), "remove one of them", "the flag NOLIBWRAP wins over libwrap: hosts.allow and hosts.deny are not consulted")
+		}
 		s.Libwrap = ""
 	}
 	if s.IDOnly && (s.SocketType != Stream || s.Wait) {
@@ -304,4 +310,26 @@ func (b *builder) resolveAccess() *fault {
 		}
 	}
 	return nil
+}
+
+// misspelt returns "yes" or "no" where a daemon name looks like a word for one of
+// them.
+func (b *builder) misspelt(name string) string {
+	if name == b.s.daemonName() || name == filepath.Base(b.s.Server) || name == b.s.Name {
+		return ""
+	}
+	name = strings.ToLower(name)
+	switch {
+	case slices.Contains([]string{"1", "y", "t", "enable", "enabled"}, name):
+		return "yes"
+	case slices.Contains([]string{"0", "n", "f", "none", "never", "disable", "disabled"}, name):
+		return "no"
+	}
+	switch nearest(name, []string{"yes", "true", "on", "no", "false", "off"}) {
+	case "yes", "true", "on":
+		return "yes"
+	case "no", "false", "off":
+		return "no"
+	}
+	return ""
 }
