@@ -264,6 +264,9 @@ func (r *inetdReader) program(s *Service, path string, args []string) *fault {
 	s.Server, s.Args = path, slices.Clone(args)
 	if len(args) == 0 {
 		s.Args = []string{filepath.Base(path)}
+	} else if name := filepath.Base(path); strings.HasPrefix(args[0], "-") && args[0] != "-"+name { // "-sh" is a login shell
+		r.report(Warning, s.Name, faultf(fmt.Sprintf("write the name before it: %s %s %s", path, name, args[0]),
+			"field 7, argv[0], is %q: the program takes that for its name, and not for an option", args[0]))
 	}
 	return nil
 }

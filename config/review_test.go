@@ -163,3 +163,24 @@ func TestNothingOpensByMistake(t *testing.T) {
 		}
 	}
 }
+
+// An option in the place of argv[0] is warned of: argv[0] was forgotten.
+func TestForgottenArgv0(t *testing.T) {
+	for line, want := range map[string]string{
+		"/usr/sbin/in.tftpd -s /srv":           `x:1: field 7, argv[0], is "-s": the program takes that for its name, and not for an option (write the name before it: /usr/sbin/in.tftpd in.tftpd -s)`,
+		"/usr/sbin/in.tftpd in.tftpd -s /srv":  "",
+		"/usr/sbin/in.tftpd":                   "",
+		"/bin/sh -sh":                          "",
+		"/usr/sbin/tcpd /usr/sbin/in.tftpd -s": "",
+		"internal echo":                        "",
+	} {
+		services, problems := ReadInetd("x", "7007 stream tcp nowait root "+line+"\n", Options{Builtins: known})
+		got := ""
+		for _, p := range problems {
+			got += p.String()
+		}
+		if len(services) != 1 || got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}
