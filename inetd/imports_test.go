@@ -18,7 +18,8 @@ var allowed = map[string][]string{
 	"inetd/service":    {"admit", "builtin", "socket", "spawn", "syslog"},
 	"inetd/handover":   {"socket"},
 	"inetd/spawn":      {"spawn/nofile"},
-	"inetd/descriptor": {}, "inetd/sockaddr": {}, "inetd/localtime": {}, "inetd/encode": {}, "inetd/reliability": {}, // for tests
+	"inetd/descriptor": {}, "inetd/sockaddr": {}, "inetd/localtime": {}, "inetd/encode": {},
+	"inetd/reliability": {}, "inetd/differences": {}, // for tests
 	"inetd/admit": {}, "inetd/builtin": {}, "inetd/epoll": {}, "inetd/hosts": {}, "inetd/ident": {}, "inetd/logline": {},
 	"inetd/portowner": {}, "inetd/socket": {}, "inetd/syslog": {}, "inetd/spawn/nofile": {},
 	"config": {}, "config/netdb": {}, "config/syslogname": {},

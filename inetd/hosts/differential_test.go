@@ -2,210 +2,260 @@ package hosts
 
 import (
 	"fmt"
-	"math/rand"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"goinetd/config/syslogname"
+	"goinetd/inetd/differences"
 )
 
-// The oracle is tcpdmatch(8), which asks the same library as tcpd. It runs in
-// a mount namespace of its own, with an /etc/hosts of the test's.
-
-const hostsFile = `127.0.0.1 localhost
-192.0.2.1 a.example.org
-192.0.2.2 b.example.org
-10.1.2.3 host
-2001:db8::1 six.example.org
-`
-
-var hostNames = map[string]string{"a.example.org": "192.0.2.1", "b.example.org": "192.0.2.2", "host": "10.1.2.3", "six.example.org": "2001:db8::1", "localhost": "127.0.0.1"}
-
-type dice struct{ *rand.Rand }
-
-func (d dice) of(words ...string) string { return words[d.Intn(len(words))] }
-
-func (d dice) list(word func() string) string {
-	text := word()
-	for range d.Intn(3) {
-		text += d.of(" ", ", ", ",", "\t") + word()
-	}
-	if d.Intn(3) == 0 {
-		text += " " + d.of("EXCEPT", "except") + " " + d.list(word)
-	}
-	return text
+// An answer is a verdict, and what the options did.
+type answer struct {
+	verdict string   // "granted", "denied" or "twist"
+	actions []string // sorted
+	problem string
 }
 
-func (d dice) daemon() string {
-	return d.of("ALL", "all", "sshd", "SSHD", "in.ftpd", "in.*", "s?hd", "KNOWN", "sshd@192.0.2.1", "ALL@10.", "ssh")
+func (a answer) String() string {
+	return fmt.Sprintf("%s %q %s", a.verdict, a.actions, a.problem)
 }
 
-func (d dice) client(dir string) string {
-	host := func() string {
-		return d.of("ALL", "LOCAL", "KNOWN", "UNKNOWN", "PARANOID", "10.", "10.1.", "192.0.2.", "10.1.2.3", "192.0.2.1",
-			"10.1.0.0/255.255.0.0", "10.1.0.0/16", "10.1.2.3/16", "192.0.2.0/24", "192.0.2.1/32", "10.0.0.0/255.0.0.0", "192.0.2.0/255.255.255.0",
-			"[2001:db8::]/32", "[2001:db8::1]", "[2001:db8::1]/128", "[::]/0", "[2001:db8::ff]/64", ".example.org", ".org", "example.org", "a.example.org", "A.Example.ORG",
-			"*.example.org", "?.example.org", "10.*.3", "192.0.2.?", "host", "localhost", "h*", "unknown", dir+"/list", "b.example.org.", "2001:db8::*")
+// request is what this package is asked. What is not looked up is nil.
+func (q question) request() *Request {
+	return &Request{Daemon: q.daemon, Client: netip.AddrPortFrom(netip.MustParseAddr(q.client), 1024), Server: netip.AddrPortFrom(netip.MustParseAddr(q.server), 22)}
+}
+
+func (q question) hostname() *Hostname {
+	switch q.host {
+	case unknown:
+		return &Hostname{}
+	case paranoid:
+		return &Hostname{Host: "liar.example.org", Paranoid: true}
 	}
-	switch d.Intn(6) {
-	case 0:
-		return d.of("root", "ALL", "KNOWN", "UNKNOWN", "r*", "jo.") + "@" + host()
-	}
-	return host()
+	return &Hostname{Host: q.host}
 }
 
-func (d dice) option() string {
-	return d.of("allow", "deny", "severity auth.info", "severity=mail.debug : allow", "spawn (/bin/true %h) & : deny", "spawn = /bin/true", "keepalive", "linger 5",
-		"nice", "nice 5 : deny", "umask 022", "setenv A %a", "bogus", "severity nonsense.info", "allow : deny", "umask 9", "rfc931 : allow", "banners /nowhere : deny",
-		"deny yes", "umask", "ALLOW", "", "linger x")
-}
-
-func (d dice) file(dir string) string {
-	var b strings.Builder
-	for range d.Intn(4) {
-		switch d.Intn(12) {
-		case 0:
-			b.WriteString("# a comment: ALL\n")
-			continue
-		case 1:
-			b.WriteString("no colon here\n")
-			continue
-		case 2:
-			b.WriteString("\n   \n")
-			continue
+// check asks this package as the daemon does, which looks up what is needed,
+// and fails if it answers otherwise where everything is known at once.
+func (q question) check(t *testing.T) Verdict {
+	t.Helper()
+	files := New(q.path+".allow", q.path+".deny")
+	r := q.request()
+	v := files.Check(r)
+	for range 2 {
+		if v.NeedName && r.Host == nil {
+			r.Host = q.hostname()
 		}
-		b.WriteString(d.list(d.daemon) + d.of(":", " : ", ": ") + d.list(func() string { return d.client(dir) }))
-		if d.Intn(4) == 0 {
-			b.WriteString(" " + d.of(":", " :\\\n ") + d.option())
+		if v.NeedUser && r.User == nil {
+			r.User = &q.user
 		}
-		b.WriteString("\n")
+		if v.incomplete() {
+			v = files.Check(r)
+		}
 	}
-	return b.String()
+	r = q.request()
+	r.Host, r.User = q.hostname(), &q.user
+	if all := files.Check(r); v.Refused != all.Refused || v.Rule != all.Rule || v.incomplete() || all.incomplete() {
+		t.Errorf("asked step by step %+v, at once %+v\n%v", v, all, q)
+	}
+	return files.Check(r) // the actions, with all that is known, as the library has it
 }
 
-// A trial is one pair of files and one client.
-type trial struct {
-	dir, daemon, server, client, user string
-}
-
-func (d dice) trial(dir string) trial {
-	t := trial{dir: dir, daemon: d.of("sshd", "in.ftpd", "in.telnetd", "smtp"),
-		client: d.of("10.1.2.3", "192.0.2.1", "192.0.2.9", "127.0.0.1", "2001:db8::1", "2001:db8:1::5", "a.example.org", "b.example.org", "host", "localhost", "8.8.8.8", "paranoid", "six.example.org")}
-	if d.Intn(3) == 0 {
-		t.user = d.of("root", "joe")
-	}
-	if d.Intn(4) == 0 {
-		t.server = d.of("192.0.2.1", "10.9.9.9")
-	}
-	return t
-}
-
-// command is how tcpdmatch is asked.
-func (t trial) command(tool string) string {
-	daemon, client := t.daemon, t.client
-	if t.server != "" {
-		daemon += "@" + t.server
-	}
-	if t.user != "" {
-		client = t.user + "@" + client
-	}
-	return fmt.Sprintf("cd %s && %s -d %s %s 2>&1; echo ====", t.dir, tool, daemon, client)
-}
-
-// verdictOf returns the verdict of this package, in tcpdmatch's words.
-func (t trial) verdictOf() string {
-	r := &Request{Daemon: t.daemon, Host: &Hostname{}, ServerHost: &Hostname{}, User: &t.user}
-	if t.server != "" {
-		r.Server = netip.AddrPortFrom(netip.MustParseAddr(t.server), 22)
-	}
-	address := t.client
-	if a, named := hostNames[t.client]; named {
-		address, r.Host = a, &Hostname{Host: t.client}
-	}
-	if t.client == "paranoid" {
-		r.Host = &Hostname{Host: "liar", Paranoid: true}
-	} else {
-		r.Client = netip.AddrPortFrom(netip.MustParseAddr(address), 1024)
-	}
-	v := New(filepath.Join(t.dir, "hosts.allow"), filepath.Join(t.dir, "hosts.deny")).Check(r)
+// ours is the answer of this package, in the words of testdata/libwrap.c.
+func (q question) ours(t *testing.T) answer {
+	v := q.check(t)
+	a := answer{verdict: "granted", problem: v.Problem}
 	switch {
 	case v.Actions.Twist != "":
-		return "delegated"
+		a.verdict = "twist"
 	case v.Refused:
-		return "denied"
+		a.verdict = "denied"
 	}
-	return "granted"
+	add := func(format string, args ...any) { a.actions = append(a.actions, fmt.Sprintf(format, args...)) }
+	for _, command := range v.Actions.Spawn {
+		add("spawn %s", command)
+	}
+	for _, variable := range v.Actions.Env {
+		add("env %s", variable)
+	}
+	if v.Actions.Twist != "" {
+		add("twist %s", v.Actions.Twist)
+	}
+	if v.Actions.Nice != 0 {
+		add("nice %d", v.Actions.Nice)
+	}
+	if v.Actions.Umask != nil {
+		add("umask %o", *v.Actions.Umask)
+	}
+	if v.Actions.Linger != nil {
+		add("linger %d", int(v.Actions.Linger.Seconds()))
+	}
+	if v.Actions.KeepAlive {
+		add("keepalive")
+	}
+	if text := strings.ToLower(v.Actions.Severity); text != "" {
+		facility, level, both := strings.Cut(text, ".")
+		if !both {
+			facility, level = "kern", text // the library has no facility then
+		}
+		f, _ := syslogname.Facility(facility)
+		l, _ := syslogname.Level(level)
+		add("severity %d", f<<3|l)
+	}
+	slices.Sort(a.actions)
+	return a
 }
 
-func TestAgainstTcpdmatch(t *testing.T) {
-	tool := filepath.Join(os.Getenv("GOINETD_TEST_SERVERS"), "tcpd/usr/sbin/tcpdmatch")
-	if !executable(tool) {
-		tool = "/var/cache/goinetd-test/tcpd/usr/sbin/tcpdmatch"
-	}
-	for what, missing := range map[string]bool{"root": os.Geteuid() != 0, "tcpdmatch below GOINETD_TEST_SERVERS": !executable(tool)} {
-		if missing && os.Getenv("CI") != "" {
-			t.Fatal(what + " is missing")
-		} else if missing {
-			t.Skip(what + " is missing")
+// theirs reads an answer of testdata/libwrap.c. Of an option that is there
+// several times the last counts, where it sets one value.
+func theirs(line string) answer {
+	fields := strings.Split(line, "\t")
+	a := answer{verdict: fields[0]}
+	last := map[string]string{}
+	for _, f := range fields[1:] {
+		name, value, _ := strings.Cut(f, " ")
+		switch name {
+		case "problem":
+			a.problem += value + "\n"
+		case "spawn", "env":
+			a.actions = append(a.actions, f)
+		default:
+			last[name] = f
 		}
 	}
-	top := t.TempDir()
-	os.WriteFile(filepath.Join(top, "hosts"), []byte(hostsFile), 0o644)
-	const pairs = 2000
-	var trials []trial
-	var script strings.Builder
-	fmt.Fprintf(&script, "mount --bind %s/hosts /etc/hosts || exit 1\n", top)
-	d := dice{rand.New(rand.NewSource(1))}
-	for i := range pairs {
-		dir := fmt.Sprintf("%s/%d", top, i)
-		os.Mkdir(dir, 0o755)
-		os.WriteFile(dir+"/list", []byte(d.of("10.1.2.3\n.example.org", "192.0.2.0/24 localhost", "")+"\n"), 0o644)
-		os.WriteFile(dir+"/hosts.allow", []byte(d.file(dir)), 0o644)
-		os.WriteFile(dir+"/hosts.deny", []byte(d.file(dir)), 0o644)
-		for range 2 {
-			one := d.trial(dir)
-			trials = append(trials, one)
-			script.WriteString(one.command(tool) + "\n")
+	for _, f := range last {
+		if f != "nice 0" {
+			a.actions = append(a.actions, f)
 		}
 	}
-	cmd := exec.Command("unshare", "-m", "sh")
-	cmd.Stdin = strings.NewReader(script.String())
+	slices.Sort(a.actions)
+	return a
+}
+
+// A difference is a question with two answers.
+type difference struct {
+	question
+	ours, theirs answer
+}
+
+func (d difference) rules() string { return strings.ReplaceAll(d.allow+"\n"+d.deny, "\\\n", "") }
+
+func (d difference) has(pattern string) bool {
+	return regexp.MustCompile(`(?m)` + pattern).MatchString(d.rules())
+}
+
+// strict reports whether we refuse, for want of a word that is said, whom the
+// library does not.
+func (d difference) strict(problem string) bool {
+	return d.ours.verdict == "denied" && strings.Contains(d.ours.problem, problem)
+}
+
+// without reports whether the answers are the same but for actions that begin
+// with a word.
+func (d difference) without(word string) bool {
+	of := func(a answer) []string {
+		return slices.DeleteFunc(slices.Clone(a.actions), func(s string) bool { return strings.HasPrefix(s, word) })
+	}
+	return d.ours.verdict == d.theirs.verdict && reflect.DeepEqual(of(d.ours), of(d.theirs))
+}
+
+var classes = []differences.Class[difference]{
+	{Name: "last line without newline", Applies: func(d difference) bool {
+		return (d.allow != "" && !strings.HasSuffix(d.allow, "\n") || d.deny != "" && !strings.HasSuffix(d.deny, "\n")) && strings.Contains(d.theirs.problem, "missing newline")
+	}},
+	{Name: "0.0.0.0/0 in hosts.deny", Applies: func(d difference) bool {
+		return strings.Contains(d.deny, "0.0.0.0/0") && !strings.Contains(d.client, ":")
+	}},
+	{Name: "file of patterns that cannot be read", Applies: func(d difference) bool { return d.strict("missing") }},
+	{Name: "aclexec", Applies: func(d difference) bool { return d.strict(`unknown option "aclexec"`) }},
+	{Name: "severity authpriv", Applies: func(d difference) bool {
+		return d.theirs.verdict == "denied" && strings.Contains(d.theirs.problem, `"authpriv"`)
+	}},
+	{Name: "server names (to be mended: 1)", Applies: func(d difference) bool {
+		return d.serverHost != unknown && d.has(`@(gate|\.example|KNOWN|UNKNOWN|LOCAL)|%[NHs]`)
+	}},
+	{Name: "severity in capitals (to be mended: 4)", Applies: func(d difference) bool { return d.has(`severity[ =]+(AUTH|auth.INFO)`) && d.strict("severity ") }},
+	{Name: "nice over 19 (to be mended: 5)", Applies: func(d difference) bool { return d.has(`nice[ =]+50`) && d.strict("nice ") }},
+	{Name: "rfc931 with a wrong limit (to be mended: 6)", Applies: func(d difference) bool {
+		return d.theirs.verdict == "denied" && strings.Contains(d.theirs.problem, "bad rfc931 timeout")
+	}},
+	{Name: "setenv with an equals sign (to be mended: 7)", Applies: func(d difference) bool { return d.has(`setenv A = 3`) && d.without("env A=") }},
+	{Name: "daemon in brackets (to be mended: 8)", Applies: func(d difference) bool { return d.has(`\[sshd\]`) && d.daemon == "sshd" }},
+}
+
+func TestClassesAreDocumented(t *testing.T) {
+	differences.Documented(t, "hosts_access", classes)
+}
+
+// Five thousand questions, asked of this package and of the library itself.
+func TestAgainstLibwrap(t *testing.T) {
+	oracle := buildOracle(t)
+	const n = 5000
+	g := generator{Dice: differences.Roll(t)}
+	questions := g.questions(t, t.TempDir(), n)
+	var lines strings.Builder
+	for _, q := range questions {
+		lines.WriteString(q.line())
+	}
+	cmd := exec.Command(oracle)
+	cmd.Stdin, cmd.Stderr = strings.NewReader(lines.String()), os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("libwrap.c: %v", err)
 	}
-	answers := strings.Split(string(out), "====\n")
-	if len(answers) != len(trials)+1 {
-		t.Fatalf("%d answers to %d questions", len(answers), len(trials))
+	answers := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
+	if len(answers) != len(questions) {
+		t.Fatalf("%d answers to %d questions", len(answers), len(questions))
 	}
-	access := regexp.MustCompile(`access: +(\w+)`)
 	counts := map[string]int{}
 	wrong := 0
-	for i, one := range trials {
-		m := access.FindStringSubmatch(answers[i])
-		if m == nil {
-			t.Fatalf("%+v: %s", one, answers[i])
+	for i, q := range questions {
+		d := difference{q, q.ours(t), theirs(answers[i])}
+		counts[d.theirs.verdict]++
+		if d.ours.verdict == d.theirs.verdict && (d.ours.problem != "" || reflect.DeepEqual(d.ours.actions, d.theirs.actions)) {
+			continue // of a rule that refuses because it is wrong, the library has begun with the options
 		}
-		counts[m[1]]++
-		if got := one.verdictOf(); got != m[1] {
-			allow, _ := os.ReadFile(one.dir + "/hosts.allow")
-			deny, _ := os.ReadFile(one.dir + "/hosts.deny")
-			t.Errorf("%+v: %s, the library says %s\n%sdeny:\n%s", one, got, answers[i], allow, deny)
-			if wrong++; wrong > 5 {
-				break
-			}
+		if why := differences.Explain(classes, d); why != "" {
+			counts[why]++
+			continue
+		}
+		if wrong++; wrong <= 5 {
+			t.Errorf("%v\nours: %v\nlibrary: %v", q, d.ours, d.theirs)
 		}
 	}
-	t.Logf("%d pairs of files, %d questions: %v", pairs, len(trials), counts)
-	if counts["granted"] < 300 || counts["denied"] < 300 {
+	t.Logf("%d questions, %d differences without a reason: %v", len(questions), wrong, counts)
+	if counts["granted"] < n/10 || counts["denied"] < n/10 || counts["twist"] < n/200 {
 		t.Errorf("the dice are loaded: %v", counts)
 	}
 }
 
-// What we do otherwise than the library, and docs/xinetd.md explains.
+// buildOracle compiles testdata/libwrap.c.
+func buildOracle(t *testing.T) string {
+	t.Helper()
+	_, errCompiler := exec.LookPath("cc")
+	_, errLibrary := os.Stat("/usr/include/tcpd.h")
+	for what, err := range map[string]error{"cc": errCompiler, "libwrap0-dev": errLibrary} {
+		if err != nil && os.Getenv("CI") != "" {
+			t.Fatal(what + " is missing")
+		} else if err != nil {
+			t.Skip(what + " is missing")
+		}
+	}
+	program := filepath.Join(t.TempDir(), "libwrap")
+	if out, err := exec.Command("cc", "-O1", "-o", program, "testdata/libwrap.c", "-lwrap").CombinedOutput(); err != nil {
+		t.Fatalf("cc: %v\n%s", err, out)
+	}
+	return program
+}
+
+// What we do otherwise than the library, and docs/differences.md explains.
 func TestDifferences(t *testing.T) {
 	for name, c := range map[string]struct {
 		allow, deny string
@@ -226,9 +276,4 @@ func TestDifferences(t *testing.T) {
 	if v := New(dir+"/hosts.allow", dir+"/hosts.deny").Check(&Request{Daemon: "x", Host: &Hostname{}}); !v.Refused || v.Problem == "" {
 		t.Errorf("a hosts.deny that cannot be read lets clients in: %+v", v)
 	}
-}
-
-func executable(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode()&0o111 != 0
 }
