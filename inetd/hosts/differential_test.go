@@ -198,7 +198,7 @@ func TestClassesAreDocumented(t *testing.T) {
 func TestAgainstLibwrap(t *testing.T) {
 	oracle := buildOracle(t)
 	const n = 5000
-	g := generator{Dice: differences.Roll(t)}
+	g := generator{differences.Rules{Dice: differences.Roll(t), Banners: "/nonexistent"}}
 	questions := g.questions(t, t.TempDir(), n)
 	var lines strings.Builder
 	for _, q := range questions {
