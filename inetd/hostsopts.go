@@ -51,7 +51,11 @@ func (s *Server) runActions(sc *scratch, c *client, d *decision) {
 		unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
 	}
 	if a.Linger != nil {
-		unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: int32(a.Linger.Seconds())})
+		l := unix.Linger{Linger: int32(a.Linger.Seconds())}
+		if l.Linger > 0 { // with 0 the kernel would reset the connection, and destroy what was sent
+			l.Onoff = 1
+		}
+		unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &l)
 	}
 	if a.Banner != nil {
 		sendNow(c.fd, a.Banner)
@@ -169,6 +173,9 @@ func (s *Server) imageFor(c *client, a *hosts.Actions) (*spawn.Image, error) {
 	}
 	attr := c.def.Attr.Clone()
 	attr.Nice += a.Nice
+	if a.Env != nil && attr.Env != nil {
+		attr.Env = attr.Env.Without(a.Env)
+	}
 	if a.Umask != nil {
 		attr.Umask = a.Umask
 	}

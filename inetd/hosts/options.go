@@ -2,6 +2,7 @@ package hosts
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ type Actions struct {
 	Group     string
 	Nice      int
 	Umask     *uint16        // nil: as it is
-	Linger    *time.Duration // nil: as it is
+	Linger    *time.Duration // nil: as it is; 0: none
 	KeepAlive bool
 }
 
@@ -115,6 +116,7 @@ func (a *Actions) option(x *expansion, name, value string, last bool) error {
 		if variable == "" || strings.ContainsAny(value, "\x00") || strings.Contains(variable, "=") {
 			return fmt.Errorf("setenv %q names no variable", value)
 		}
+		a.Env = slices.DeleteFunc(a.Env, func(s string) bool { return strings.HasPrefix(s, variable+"=") })
 		a.Env = append(a.Env, variable+"="+x.expand(text))
 	case "keepalive":
 		a.KeepAlive = true

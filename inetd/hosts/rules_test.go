@@ -1,8 +1,10 @@
 package hosts
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -29,5 +31,13 @@ func TestHasRules(t *testing.T) {
 	}
 	if !HasRules(dir) { // it cannot be read
 		t.Error("what cannot be read has none")
+	}
+}
+
+// Of options that are there twice, nice(2) adds up, and the last setenv counts.
+func TestOptionTwice(t *testing.T) {
+	v := checkTexts("ALL: ALL: nice: nice 3: setenv A 1: setenv B 2: setenv A 3\n", "", &Request{Daemon: "x", Client: netip.MustParseAddrPort("192.0.2.1:1")})
+	if v.Actions.Nice != 13 || !slices.Equal(v.Actions.Env, []string{"B=2", "A=3"}) {
+		t.Errorf("%+v", v.Actions)
 	}
 }

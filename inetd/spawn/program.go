@@ -16,6 +16,7 @@ package spawn
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"unsafe"
@@ -81,6 +82,19 @@ func NewEnv(list []string) (*Env, error) {
 		return nil, fmt.Errorf("environment: %w", err)
 	}
 	return &Env{list, envv}, nil
+}
+
+// Without returns an environment without the variables that a list of
+// "NAME=value" strings sets.
+func (e *Env) Without(set []string) *Env {
+	other := new(Env)
+	for i, variable := range e.list {
+		name, _, _ := strings.Cut(variable, "=")
+		if !slices.ContainsFunc(set, func(s string) bool { return strings.HasPrefix(s, name+"=") }) {
+			other.list, other.envv = append(other.list, variable), append(other.envv, e.envv[i])
+		}
+	}
+	return other
 }
 
 // A StepError says which step towards a running program failed.
