@@ -51,7 +51,7 @@ func (g Rules) text() string {
 	if g.One(6) {
 		letters = []string{"%N", "%H", "%s"}
 	}
-	return g.Of("x", "/bin/true ", "(echo ", `a\:b `) + g.Of(letters...) + g.Of("", " y", " 'q r'", ")", " &")
+	return g.Of("x", "/bin/true ", "(echo ", "/bin/echo ", `echo a\:b `) + g.Of(letters...) + g.Of("", " y", " 'q r'", ")", " &")
 }
 
 func (g Rules) option() string {

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -114,18 +115,26 @@ func (q question) ours(t *testing.T) answer {
 }
 
 // theirs reads an answer of testdata/libwrap.c. Of an option that is there
-// several times the last counts, where it sets one value.
+// several times the last counts, but that commands are run and nice(2) adds up.
 func theirs(line string) answer {
 	fields := strings.Split(line, "\t")
 	a := answer{verdict: fields[0]}
 	last := map[string]string{}
+	nice := 0
 	for _, f := range fields[1:] {
 		name, value, _ := strings.Cut(f, " ")
 		switch name {
 		case "problem":
 			a.problem += value + "\n"
-		case "spawn", "env":
+		case "spawn":
 			a.actions = append(a.actions, f)
+		case "env":
+			variable, _, _ := strings.Cut(value, "=")
+			last[variable] = f
+		case "nice":
+			n, _ := strconv.Atoi(value)
+			nice += n
+			last[name] = fmt.Sprint("nice ", nice)
 		default:
 			last[name] = f
 		}

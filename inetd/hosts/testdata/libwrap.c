@@ -47,7 +47,7 @@ int setenv(const char *name, const char *value, int overwrite)
 int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 {
 	if (name == SO_LINGER)
-		note("\tlinger %d", ((const struct linger *)value)->l_linger);
+		note("\tlinger %d", ((const struct linger *)value)->l_onoff ? ((const struct linger *)value)->l_linger : 0);
 	else
 		note("\tkeepalive");
 	return 0;
