@@ -24,7 +24,8 @@ func inside(t *testing.T) bool {
 	}
 	need(t, "root", "unshare", "ip")
 	cmd := exec.Command("unshare", "-mn", os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), "GOINETD_TEST_INSIDE="+t.Name(), "GOINETD_TEST_BUILT="+filepath.Dir(built.inetd))
+	cmd.Env = append(os.Environ(), "GOINETD_TEST_INSIDE="+t.Name(), "GOINETD_TEST_BUILT="+filepath.Dir(built.inetd),
+		"GOINETD_SEED="+os.Getenv("GOINETD_SEED")) // read here, so that another seed is no cached result
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
