@@ -133,6 +133,12 @@ var checkClasses = []differences.Class[checkDifference]{
 	{Name: "a file that is not TOML", Applies: func(d checkDifference) bool {
 		return d.side == "service" && d.dialect == config.TOML && slices.ContainsFunc(d.check, func(p string) bool { return strings.Contains(p, "nothing of the file is used") })
 	}},
+	{Name: "a line that continues", Applies: func(d checkDifference) bool {
+		return d.side == "service" && d.dialect == config.Inetd && regexp.MustCompile(`\\\n(127\.0\.0\.1:)?700`+d.problem).MatchString(d.text)
+	}},
+	{Name: "an address alone", Applies: func(d checkDifference) bool {
+		return d.side == "service" && d.dialect == config.Inetd && regexp.MustCompile(`(?m)^\S+:[ \t]*$`).MatchString(d.text)
+	}},
 	{Name: "a port that a broken line has taken", Applies: func(d checkDifference) bool {
 		return d.side == "service" && slices.ContainsFunc(d.check, func(p string) bool { return strings.Contains(p, "already served by") })
 	}},
