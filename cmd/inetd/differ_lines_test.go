@@ -80,9 +80,9 @@ var lineClasses = []differences.Class[lineDifference]{
 		return d.ours != "refused" && d.theirs == "refused" && d.kind+d.protocol != strings.ToLower(d.kind+d.protocol)
 	}},
 	{Name: "sndbuf and rcvbuf", Applies: func(d lineDifference) bool { return strings.Contains(d.protocol, "sndbuf") && d.theirs == "refused" }},
-	{Name: "tcp46", Applies: func(d lineDifference) bool { return d.protocol == "tcp46" && d.theirs == "refused" }},
+	{Name: "tcp46 and udp46", Applies: func(d lineDifference) bool { return strings.HasSuffix(d.protocol, "p46") && d.theirs == "refused" }},
 	{Name: "udp6 from IPv4", Applies: func(d lineDifference) bool {
-		return strings.EqualFold(d.protocol, "udp6") && d.address != "::1" && d.ours == "refused" && d.problem == ""
+		return strings.EqualFold(d.protocol, "udp6") && d.address != "::1" && d.ours == "refused" && !d.skipped("")
 	}},
 	{Name: "continuation lines over IPv6", Applies: func(d lineDifference) bool {
 		return strings.Contains(d.args, "\n") && d.address == "::1" && strings.Contains(d.ours, "[a] [b] ") && strings.Replace(d.ofRoot(), "[a] [b] ", "[a] ", 1) == d.theirs
