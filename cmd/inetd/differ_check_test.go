@@ -127,9 +127,6 @@ var checkClasses = []differences.Class[checkDifference]{
 	{Name: "addresses that are not there", Applies: func(d checkDifference) bool {
 		return d.side == "daemon" && strings.Contains(d.problem, "bind ") && strings.Contains(d.problem, "cannot assign requested address")
 	}},
-	{Name: "names that do not resolve (to be mended: issue 10)", Applies: func(d checkDifference) bool {
-		return d.side == "daemon" && strings.Contains(d.problem, ": lookup ") && strings.Contains(d.problem, "reload when the name can be resolved")
-	}},
 	{Name: "a file that is not TOML", Applies: func(d checkDifference) bool {
 		return d.side == "service" && d.dialect == config.TOML && slices.ContainsFunc(d.check, func(p string) bool { return strings.Contains(p, "nothing of the file is used") })
 	}},

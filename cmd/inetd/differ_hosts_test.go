@@ -59,7 +59,6 @@ func (d hostsDifference) has(pattern string) bool {
 
 var hostsClasses = []differences.Class[hostsDifference]{
 	{Name: "banners before a wrong option", Applies: func(d hostsDifference) bool { return d.banners && d.ours == "" && d.theirs == "" && d.has(`banners`) }},
-	{Name: "banners are copied (to be mended: 3)", Applies: func(d hostsDifference) bool { return d.banners && d.ours == d.theirs }},
 	{Name: "last line without newline", Applies: func(d hostsDifference) bool {
 		return d.allow != "" && !strings.HasSuffix(d.allow, "\n") || d.deny != "" && !strings.HasSuffix(d.deny, "\n")
 	}},
@@ -67,6 +66,7 @@ var hostsClasses = []differences.Class[hostsDifference]{
 		return strings.Contains(d.deny, "0.0.0.0/0") && !strings.Contains(d.client, ":")
 	}},
 	{Name: "file of patterns that cannot be read", Applies: func(d hostsDifference) bool { return d.ours == "" && d.has(`/missing`) }},
+	{Name: "netgroups in hosts.deny", Applies: func(d hostsDifference) bool { return d.ours == "" && d.has(`@staff`) }},
 	{Name: "aclexec", Applies: func(d hostsDifference) bool { return d.ours == "" && d.has(`aclexec`) }},
 	{Name: "user and group", Applies: func(d hostsDifference) bool { return d.has(`(user|group) root`) && d.theirs != "" && d.ours != "" }},
 	{Name: "severity authpriv", Applies: func(d hostsDifference) bool { return d.theirs == "" && d.has(`severity[ =]+authpriv`) }},
@@ -74,21 +74,6 @@ var hostsClasses = []differences.Class[hostsDifference]{
 		names := strings.NewReplacer("six.example.org", "2001:db8::1", "a.example.org", "192.0.2.1", "b.example.org", "192.0.2.2", "localhost", d.client, "host", "10.1.2.3")
 		return d.has(`%[hcn]`) && names.Replace(d.ours) == names.Replace(d.theirs)
 	}},
-	{Name: "server names (to be mended: 1)", Applies: func(d hostsDifference) bool {
-		return d.server != "10.9.9.9" && d.has(`@(gate|\.example|KNOWN|UNKNOWN|LOCAL)|%[NHs]`)
-	}},
-	{Name: "ident of link-local clients (to be mended: 2)", Applies: func(d hostsDifference) bool {
-		return strings.HasPrefix(d.client, "fe80:") && d.has(`[a-z.*]@|%[uca]`)
-	}},
-	{Name: "severity in capitals (to be mended: 4)", Applies: func(d hostsDifference) bool {
-		return d.ours == "" && regexp.MustCompile(`severity[ =]+(AUTH|auth.INFO)`).MatchString(d.allow+d.deny)
-	}},
-	{Name: "nice over 19 (to be mended: 5)", Applies: func(d hostsDifference) bool { return d.ours == "" && d.has(`nice[ =]+50`) }},
-	{Name: "rfc931 with a wrong limit (to be mended: 6)", Applies: func(d hostsDifference) bool { return d.theirs == "" && d.has(`rfc931[ =]+(0|-2|x)`) }},
-	{Name: "setenv with an equals sign (to be mended: 7)", Applies: func(d hostsDifference) bool {
-		return d.has(`setenv A = 3`) && strings.ReplaceAll(d.theirs, "A== 3", "A=3") == d.ours
-	}},
-	{Name: "daemon in brackets (to be mended: 8)", Applies: func(d hostsDifference) bool { return d.has(`\[sshd\]`) && d.daemon == "sshd" }},
 }
 
 const bannerOfRules = "banner for %a %d %u\n%%\n"

@@ -96,7 +96,7 @@ func TestOptions(t *testing.T) {
 	if v := check("severity AUTH.Info"); v.Refused || v.Actions.Severity != "auth.info" {
 		t.Errorf("severity in capitals: %+v", v)
 	}
-	if v := check("nice 50"); v.Refused || v.Actions.Nice != 39 {
+	if v := check("nice 50"); v.Refused || v.Actions.Nice != 50 {
 		t.Errorf("nice 50: %+v", v)
 	}
 	if v := check("nice 7: nice 3"); v.Actions.Nice != 10 {

@@ -140,6 +140,10 @@ func (a *Actions) option(x *expansion, name, value string, last bool) error {
 	return nil
 }
 
+// maxNice bounds the sum of nice options. The kernel goes from -20 to 19,
+// whatever is asked (nice(2)).
+const maxNice = 1000
+
 func (a *Actions) number(name, value string) error {
 	switch name {
 	case "severity":
@@ -169,7 +173,7 @@ func (a *Actions) number(name, value string) error {
 		if err != nil {
 			return fmt.Errorf("nice %q is not a number", value)
 		}
-		a.Nice = min(max(a.Nice+n, -39), 39) // nice(2) goes from -20 to 19, whatever is asked
+		a.Nice = min(max(a.Nice+n, -maxNice), maxNice)
 	case "linger":
 		n, err := strconv.Atoi(value)
 		if err != nil || n < 0 {
