@@ -81,6 +81,16 @@ func fileProblems(conf *config.Service) (problems []config.Problem) {
 	if conf.Server != "" {
 		problems = append(problems, checkProgram(conf)...)
 	}
+	for _, l := range conf.Listen {
+		if l.Network != "unix" || strings.HasPrefix(l.Path, "@") {
+			continue
+		}
+		if info, err := os.Stat(filepath.Dir(l.Path)); err != nil {
+			problems = append(problems, conf.Problem(config.Warning, "create it, or correct "+conf.Field("service"), "directory of the socket: %v; the service listens once it exists", err))
+		} else if !info.IsDir() {
+			problems = append(problems, conf.Problem(config.Warning, "correct "+conf.Field("service"), "%s is no directory, so that no socket can be in it", filepath.Dir(l.Path)))
+		}
+	}
 	for _, f := range []struct{ setting, path string }{
 		{"banner", conf.Banner}, {"banner_success", conf.BannerSuccess}, {"banner_fail", conf.BannerFail},
 		{"chdir", conf.Chdir}, {"chroot", conf.Chroot}, {"log_type", directoryOf(conf.LogType.Path)}, {"quote_file", conf.QuoteFile},
