@@ -1,6 +1,7 @@
 package inetd
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -202,35 +203,74 @@ func TestBusy(t *testing.T) {
 		Saw: "waits", Lost: "nothing: the listener is not polled meanwhile"})
 }
 
-// A host that is short of descriptors, or forbids to accept, pauses the
-// listener; the client waits.
+// A host that is short of something, or forbids to accept, pauses the
+// listener: that is said once, and the client waits.
 func TestShortage(t *testing.T) {
-	testShortage(t, unix.EMFILE, "too many open files")
-	testShortage(t, unix.EPERM, "operation not permitted")
-	reliability.Survived(t, reliability.Fault{Theme: reliability.Shortages, Did: "errors of accept(2) that stay (EMFILE, EPERM)",
-		Saw: "waits", Lost: "nothing: one try a second", Log: "x: accept: operation not permitted; clients wait, retrying every second"})
+	errnos := []unix.Errno{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM, unix.EPERM}
+	conf, ats := "", make([]string, len(errnos))
+	for i := range errnos {
+		ats[i] = freeAddr(t)
+		conf += echo(fmt.Sprint("s", i), ats[i], "")
+	}
+	s := newTestServer(t, conf)
+	for range 2 {
+		for i, errno := range errnos {
+			l := s.listener(fmt.Sprint("s", i))
+			s.mu.Lock()
+			tk, ok := s.takeTicketLocked(l)
+			s.endAcceptLocked(tk, errno)
+			if !ok || l.state != statePaused || !l.reported {
+				t.Errorf("after %v: %v", errno, l.state)
+			}
+			s.mu.Unlock()
+		}
+		for i := range errnos {
+			l := s.listener(fmt.Sprint("s", i))
+			s.until("it listens again", func() bool { return l.state == stateListening })
+		}
+	}
+	log := s.text()
+	for i, errno := range errnos {
+		if n := strings.Count(log, fmt.Sprintf("s%d: accept: %v; clients wait, retrying every second", i, errno)); n != 1 {
+			t.Errorf("%v: said %d times:\n%s", errno, n, log)
+		}
+	}
+	var waiting []*net.TCPConn
+	for _, at := range ats {
+		waiting = append(waiting, dialTCP(t, at))
+	}
+	s.run()
+	for i, c := range waiting {
+		io.WriteString(c, "x")
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+			t.Errorf("after %v: %v", errnos[i], err)
+		}
+	}
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Shortages, Did: "errors of accept(2) that stay (EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM)",
+		Saw: "waits, and is served", Lost: "nothing: one try a second", Log: "x: accept: operation not permitted; clients wait, retrying every second"})
 }
 
-func testShortage(t *testing.T, errno unix.Errno, text string) {
-	t.Helper()
-	s := newTestServer(t, "")
-	s.mu.Lock()
-	l := openListener(t, s, stateListening, nil)
-	tk, _ := s.takeTicketLocked(l)
-	s.endAcceptLocked(tk, errno)
-	if l.state != statePaused || !l.reported {
-		t.Errorf("after %v: %v", errno, l.state)
+// An error of accept(2) that was one client's delays no other.
+func TestAcceptErrors(t *testing.T) {
+	at := freeAddr(t)
+	s := newTestServer(t, echo("a", at, "instances = 1\nqueue = true"))
+	l := s.listener("a")
+	waiting := dialTCP(t, at)
+	for _, errno := range []unix.Errno{unix.ECONNABORTED, unix.EPROTO, unix.ENETDOWN, unix.EHOSTUNREACH} {
+		s.mu.Lock()
+		tk, ok := s.takeTicketLocked(l)
+		if s.endAcceptLocked(tk, errno); !ok || l.state != stateListening || !l.polled || l.users != 0 {
+			t.Errorf("after %v: %v, %d users", errno, l.state, l.users)
+		}
+		s.mu.Unlock()
 	}
-	s.mu.Unlock()
-	s.logged("x: accept: " + text + "; clients wait, retrying every second")
-	s.until("it listens again", func() bool { return l.state == stateListening })
-	s.mu.Lock()
-	tk, _ = s.takeTicketLocked(l)
-	s.endAcceptLocked(tk, unix.ECONNABORTED)
-	if l.state != stateListening || l.users != 0 {
-		t.Errorf("after a client that has gone: %v", l.state)
+	s.run()
+	io.WriteString(waiting, "x")
+	if _, err := io.ReadFull(waiting, make([]byte, 1)); err != nil {
+		t.Error(err)
 	}
-	s.mu.Unlock()
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Shortages, Did: "errors of accept(2) that are one client's (ECONNABORTED, EPROTO, ENETDOWN, EHOSTUNREACH)",
+		Saw: "the next one is served at once", Lost: "nothing: no slot"})
 }
 
 // A service that loops, or exceeds its cps, is closed and comes back.
