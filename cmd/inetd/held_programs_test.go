@@ -188,4 +188,3 @@ func TestTerminateUnderLoad(t *testing.T) {
 	reliability.Survived(t, reliability.Fault{Theme: reliability.Signals, Did: "SIGTERM under load",
 		Saw: "a whole reply, or none: refused, or reset where it was queued", Log: "SIGTERM: stopped listening; N programs still running"})
 }
-
