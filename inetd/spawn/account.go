@@ -33,6 +33,7 @@ type Accounts struct {
 	users    map[string]passwdEntry
 	byUID    map[uint32]passwdEntry // the first of each
 	nobody   map[string]bool        // names that nobody knows
+	cutOff   map[string]bool        // lines of /etc/passwd and /etc/group that are malformed: database and name
 	groups   []groupEntry
 	resolved map[string]*Account // by AccountKey
 	failed   error               // why a name that is not found may exist all the same; nil: it does not
@@ -60,7 +61,7 @@ type groupEntry struct {
 
 // NewAccounts reads /etc/passwd and /etc/group.
 func NewAccounts() *Accounts {
-	a := &Accounts{users: map[string]passwdEntry{}, byUID: map[uint32]passwdEntry{}, nobody: map[string]bool{}, resolved: map[string]*Account{}, presetGroups: map[string]uint32{}}
+	a := &Accounts{users: map[string]passwdEntry{}, byUID: map[uint32]passwdEntry{}, nobody: map[string]bool{}, cutOff: map[string]bool{}, resolved: map[string]*Account{}, presetGroups: map[string]uint32{}}
 	errUsers := colons("/etc/passwd", func(f []string) {
 		if u, ok := parseUser(f); ok {
 			if _, twice := a.users[u.name]; !twice {
@@ -70,11 +71,15 @@ func NewAccounts() *Accounts {
 			if _, twice := a.byUID[u.uid]; !twice {
 				a.byUID[u.uid] = u
 			}
+		} else {
+			a.cutOff["passwd "+f[0]] = true
 		}
 	})
 	errGroups := colons("/etc/group", func(f []string) {
 		if g, ok := parseGroup(f); ok {
 			a.groups = append(a.groups, g)
+		} else {
+			a.cutOff["group "+f[0]] = true
 		}
 	})
 	a.failed = cmp.Or(errUsers, errGroups)
@@ -182,9 +187,12 @@ func (a *Accounts) Prefetch(names []string) {
 }
 
 // getent is the function getent. After a failure nothing more is asked: a name
-// service that does not reply is waited for once, and not for each user.
+// service that does not reply is waited for once, and not for each user. Nor
+// is it asked for what the file has a malformed line of: it may read the same
+// line, and take the beginning of a number for the number.
 func (a *Accounts) getent(database string, keys ...string) []string {
-	if a.failed != nil {
+	keys = slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return a.cutOff[database+" "+key] })
+	if a.failed != nil || len(keys) == 0 {
 		return nil
 	}
 	lines, err := getent(database, keys...)
@@ -261,7 +269,7 @@ func colons(path string, line func([]string)) error {
 }
 
 func parseUser(f []string) (passwdEntry, bool) {
-	if len(f) < 4 {
+	if len(f) < 5 { // without a colon behind it, the group may be the beginning of a number that is cut off
 		return passwdEntry{}, false
 	}
 	uid, err1 := strconv.ParseUint(f[2], 10, 32)

@@ -48,6 +48,20 @@ func TestAccountsOutOfDescriptors(t *testing.T) {
 		Saw: "as before", Lost: "nothing: it is no unknown user"})
 }
 
+// A line that is cut off, as while the file is being written, is nobody's: its
+// group could be another.
+func TestCutOffLine(t *testing.T) {
+	const line = "alice:x:4711:4712:"
+	for n := range len(line) {
+		if u, ok := parseUser(strings.Split(line[:n], ":")); ok {
+			t.Errorf("%q is %+v", line[:n], u)
+		}
+	}
+	if u, ok := parseUser(strings.Split(line, ":")); !ok || u.uid != 4711 || u.gid != 4712 {
+		t.Errorf("%q is %+v, %v", line, u, ok)
+	}
+}
+
 // A line of group(5) may be longer than any buffer.
 func TestLongLines(t *testing.T) {
 	path := t.TempDir() + "/group"
