@@ -50,6 +50,10 @@ const (
 // maxQueue is how many bytes may be queued.
 const maxQueue = 1 << 20
 
+// maxLine is how many bytes of a message are logged: it can quote what
+// somebody wrote. rsyslog cuts a line off at 8 kB.
+const maxLine = 8000
+
 // A Logger takes lines. Its methods may be called by any goroutine.
 type Logger struct {
 	ident string
@@ -109,9 +113,13 @@ func start(ident string, out sink) *Logger {
 	return l
 }
 
-// Printf logs a line.
+// Printf logs a line, cut off if it is very long.
 func (l *Logger) Printf(p Priority, format string, args ...any) {
-	l.Write(p, fmt.Appendf(nil, format, args...))
+	text := fmt.Appendf(nil, format, args...)
+	if n := len(text); n > maxLine {
+		text = fmt.Appendf(text[:maxLine], "... (%d bytes)", n)
+	}
+	l.Write(p, text)
 }
 
 // Write logs a line. It does not keep text.

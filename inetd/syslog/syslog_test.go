@@ -101,6 +101,24 @@ func TestSyslogStuck(t *testing.T) {
 		Saw: "served: no log line is waited for", Lost: "lines over 1 MB, which are counted and said"})
 }
 
+// A line that is longer than any buffer is logged as far as people read it.
+func TestLongLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	c := listen(t, path)
+	defer c.Close()
+	l := toSocket(path)
+	text := strings.Repeat("x", 5_000_000)
+	l.Printf(Info, "%s", text)
+	l.Printf(Info, "%s", text[:maxLine])
+	if got := next(t, c); !strings.HasSuffix(got, ": "+text[:maxLine]+"... (5000000 bytes)") {
+		t.Errorf("%d bytes, %q", len(got), got[max(0, len(got)-100):])
+	}
+	if got := next(t, c); !strings.HasSuffix(got, ": "+text[:maxLine]) {
+		t.Errorf("%d bytes, %q", len(got), got[max(0, len(got)-100):])
+	}
+	l.Close()
+}
+
 // What clients choose cannot forge a line.
 func TestControlCharacters(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
