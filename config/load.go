@@ -145,6 +145,8 @@ func DetectDialect(file, text string) Dialect {
 		case (first == "service" || first == "include" || first == "includedir") && len(words) <= 3,
 			first == "defaults" && len(words) <= 2:
 			return Xinetd
+		case len(words) > 3 && slices.Contains(socketTypes, SocketType(strings.ToLower(words[1]))): // a slip with a = makes no TOML of it
+			return Inetd
 		case tomlTable(line), len(words) > 1 && words[1] == "=", strings.Contains(words[0], "=") && !strings.Contains(words[0], "/"):
 			return TOML
 		}
@@ -158,6 +160,8 @@ func DetectDialect(file, text string) Dialect {
 	}
 	return Inetd
 }
+
+var socketTypes = []SocketType{Stream, Dgram, Raw, RDM, Seqpacket}
 
 // tomlTable knows the header of a TOML table. In an inetd.conf, what begins
 // with a bracket is an IPv6 address, with a colon behind it.

@@ -68,6 +68,7 @@ var lineClasses = []differences.Class[lineDifference]{
 	{Name: "wait with a program that is missing", Applies: func(d lineDifference) bool {
 		return strings.HasPrefix(d.wait, "wait") && strings.Contains(d.problem, " program: ") && d.ours == "silent" && d.dropped()
 	}},
+	{Name: "datagrams that are lost", Applies: func(d lineDifference) bool { return d.theirs == "silent" && strings.HasPrefix(d.ours, "argv ") }},
 	{Name: "relative program", Applies: func(d lineDifference) bool { return d.skipped("does not begin with /") && d.dropped() }},
 	{Name: "quotes", Applies: func(d lineDifference) bool {
 		return strings.ContainsAny(d.args, `"'`) && (d.skipped("quote") || d.served())
