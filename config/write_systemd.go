@@ -3,10 +3,13 @@ package config
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A Unit is a file for systemd.
@@ -17,12 +20,13 @@ type Unit struct {
 
 // Units writes services as pairs of systemd units, a socket and what it
 // starts (systemd.socket(5), systemd.exec(5)), and returns what these cannot
-// say.
-func Units(services []*Service) (units []Unit, lost []Loss) {
+// say. A service that units would open to more than it is open to has none.
+// primaryGroup returns a user's own group; nil: nobody's is known.
+func Units(services []*Service, primaryGroup func(user string) (group string, known bool)) (units []Unit, lost []Loss) {
 	taken := map[string]bool{}
 	for _, s := range services {
-		if s.Internal != "" || s.Mux != "" {
-			lost = append(lost, Loss{Pos: s.Pos, Service: s.ID, Setting: "the whole service: systemd serves nothing itself"})
+		if why := noUnit(s); why != "" {
+			lost = append(lost, Loss{Pos: s.Pos, Service: s.ID, Setting: "the whole service: " + why})
 			continue
 		}
 		name := unitName(s.ID)
@@ -30,16 +34,34 @@ func Units(services []*Service) (units []Unit, lost []Loss) {
 			name = fmt.Sprintf("%s-%d", unitName(s.ID), n)
 		}
 		taken[name] = true
-		u := &unitWriter{s: s, losses: &lost}
+		u := &unitWriter{s: s, primaryGroup: primaryGroup}
 		accept := !s.Wait && s.Redirect == "" && (s.SocketType == Stream || s.SocketType == Seqpacket)
 		program := name
 		if accept {
 			program += "@"
 		}
-		units = append(units, Unit{name + ".socket", u.socket(accept)}, Unit{program + ".service", u.service(accept)})
+		pair := []Unit{{name + ".socket", u.socket(accept)}, {program + ".service", u.service(accept)}}
 		u.reportLosses(accept)
+		if u.refused != "" {
+			u.losses = []Loss{{Pos: s.Pos, Service: s.ID, Setting: "the whole service: " + u.refused}}
+			pair = nil
+		}
+		units, lost = append(units, pair...), append(lost, u.losses...)
 	}
 	return units, lost
+}
+
+// noUnit returns why a service cannot have units, "" where it can.
+func noUnit(s *Service) string {
+	switch {
+	case s.Internal != "" || s.Mux != "":
+		return "systemd serves nothing itself"
+	case s.Instances == None || s.PerSource == None || s.PerMinute == None || s.PerSourcePerMinute == None:
+		return "a limit of 0 lets nobody in"
+	case s.clearsGroups() && s.Chroot != "":
+		return "groups = no with chroot: setpriv(1), which clears the groups, is not below " + s.Chroot
+	}
+	return ""
 }
 
 // unitName makes a name that systemd takes of a service's.
@@ -53,15 +75,33 @@ func unitName(id string) string {
 }
 
 type unitWriter struct {
-	s      *Service
-	losses *[]Loss
-	b      strings.Builder
+	s            *Service
+	primaryGroup func(string) (string, bool)
+	losses       []Loss
+	refused      string   // why there is no unit
+	access       []string // the lines of only_from and no_access
+	b            strings.Builder
 }
 
 func (u *unitWriter) line(format string, args ...any) { fmt.Fprintf(&u.b, format+"\n", args...) }
 
-func (u *unitWriter) lost(setting, text string) {
-	*u.losses = append(*u.losses, Loss{Pos: u.s.PosOf(setting), Service: u.s.ID, Setting: text})
+// value writes a setting whose value systemd does not unquote. One that would
+// be read as something else, or as several lines, is no unit's.
+func (u *unitWriter) value(name, value string) {
+	if value == "" {
+		return
+	}
+	if !utf8.ValidString(value) || strings.ContainsFunc(value, unicode.IsControl) || strings.TrimSpace(value) != value || strings.HasSuffix(value, `\`) {
+		u.refused = fmt.Sprintf("%s=%q cannot be written in a unit", name, value)
+		return
+	}
+	u.line("%s=%s", name, strings.ReplaceAll(value, "%", "%%"))
+}
+
+func (u *unitWriter) lost(setting, text string) { u.lostAt(u.s.PosOf(setting), text) }
+
+func (u *unitWriter) lostAt(at Pos, text string) {
+	u.losses = append(u.losses, Loss{Pos: at, Service: u.s.ID, Setting: text})
 }
 
 func (u *unitWriter) begin(what string) {
@@ -69,14 +109,25 @@ func (u *unitWriter) begin(what string) {
 	for _, c := range u.s.comments[""] {
 		u.b.WriteString(c + "\n")
 	}
-	u.line("[Unit]\nDescription=%s of %s (from %s)\n", what, strings.ReplaceAll(u.s.ID, "%", "%%"), u.s.Pos)
+	u.line("[Unit]")
+	u.value("Description", what+" of "+visible(u.s.ID)+" (from "+visible(u.s.Pos.String())+")")
+}
+
+// visible returns a text in which nothing ends a line.
+func visible(text string) string {
+	quoted := strconv.Quote(text)
+	return quoted[1 : len(quoted)-1]
 }
 
 // socket writes the socket unit.
 func (u *unitWriter) socket(accept bool) string {
 	s := u.s
 	u.begin("Socket")
-	u.line("[Socket]")
+	access := u.addresses()
+	if access != nil { // elsewhere systemd enforces no list, and says so in the log alone
+		u.line("AssertControlGroupController=v2")
+	}
+	u.line("\n[Socket]")
 	six, both := false, false
 	for _, l := range s.Listen {
 		if l.Host != "" && !literal(l.Host) && l.Network != "systemd" {
@@ -87,12 +138,12 @@ func (u *unitWriter) socket(accept bool) string {
 			u.lost("listen", "listen = "+l.String())
 			continue
 		}
-		u.line("%s=%s", listenWords[s.SocketType], unitAddress(l))
+		u.value(listenWords[s.SocketType], unitAddress(l))
 		six = six || l.Family == IPv6
 		both = both || l.Family != IPv6 && l.Network != "unix"
 		if l.Network == "unix" {
-			u.optional("SocketUser", l.Owner)
-			u.optional("SocketGroup", l.Group)
+			u.value("SocketUser", l.Owner)
+			u.value("SocketGroup", l.Group)
 			u.line("SocketMode=%04o", l.Mode)
 		}
 	}
@@ -121,13 +172,17 @@ func (u *unitWriter) socket(accept bool) string {
 	if s.ReceiveBuffer > 0 {
 		u.line("ReceiveBuffer=%d", s.ReceiveBuffer)
 	}
+	u.lines(access) // what the service has does not apply to the sockets that are passed to it
 	u.line("\n[Install]\nWantedBy=sockets.target")
+	if s.Redirect == "" { // the proxy's connection to its target is not the clients'
+		u.access = access
+	}
 	return u.b.String()
 }
 
-func (u *unitWriter) optional(name, value string) {
-	if value != "" {
-		u.line("%s=%s", name, value)
+func (u *unitWriter) lines(list []string) {
+	for _, text := range list {
+		u.line("%s", text)
 	}
 }
 
@@ -165,17 +220,14 @@ func (u *unitWriter) service(accept bool) string {
 		what = "Redirect"
 	}
 	u.begin(what)
-	u.line("[Service]")
-	switch {
-	case s.Redirect != "":
-		u.line("ExecStart=/usr/lib/systemd/systemd-socket-proxyd %s", s.Redirect)
-	case s.nameInArgs():
-		u.line("ExecStart=%s@%s %s", forgiven, unitWord(s.Server), unitWords(s.Args))
-	default:
-		u.line("ExecStart=%s%s", forgiven, strings.TrimSpace(unitWord(s.Server)+" "+unitWords(s.Args[1:])))
+	u.line("\n[Service]")
+	if s.Redirect != "" {
+		u.line("ExecStart=/usr/lib/systemd/systemd-socket-proxyd %s", unitWord(s.Redirect))
+	} else {
+		u.line("ExecStart=%s%s", forgiven, u.command())
 	}
 	if s.Redirect == "" {
-		u.line("StandardInput=socket")
+		u.line("StandardInput=socket\nIgnoreSIGPIPE=no")
 	}
 	if accept {
 		u.line("StandardError=journal")
@@ -184,16 +236,74 @@ func (u *unitWriter) service(accept bool) string {
 	return u.b.String()
 }
 
+// clearsGroups reports whether a program is to have no supplementary groups
+// although systemd would give it some: it does that for every group but root's.
+func (s *Service) clearsGroups() bool {
+	root := func(name string) bool { return name == "" || name == "root" || name == "0" }
+	return s.Redirect == "" && !s.Groups && !(root(s.User) && root(s.Group))
+}
+
+// command returns the command line. systemd has no setting for a user without
+// supplementary groups: setpriv(1) clears them, by a capability that it drops.
+// It names a program by its path, and bash(1) by another name.
+func (u *unitWriter) command() string {
+	s := u.s
+	if !s.clearsGroups() {
+		return "@" + unitWords(append([]string{s.Server}, s.Args...))
+	}
+	argv := append([]string{s.Server}, s.Args[1:]...)
+	if filepath.Base(s.Args[0]) != filepath.Base(s.Server) {
+		argv = append([]string{"/bin/bash", "-c", `exec -a "$0" "$@"`, s.Args[0]}, argv...)
+	} else if s.Args[0] != s.Server {
+		u.lost("server_args", "argv[0] = "+s.Args[0]+": it is "+s.Server+" where groups = no")
+	}
+	return "/usr/bin/setpriv --clear-groups --inh-caps=-all --ambient-caps=-all -- " + unitWords(argv)
+}
+
+// groups writes what the program has of groups beside its user's.
+func (u *unitWriter) groups() {
+	s := u.s
+	switch {
+	case s.Redirect != "":
+	case s.clearsGroups():
+		u.line("AmbientCapabilities=CAP_SETGID")
+	case s.Groups && s.Group != "" && s.Dialect == Xinetd:
+		// There, the supplementary groups are the user's, whatever group says;
+		// systemd has group in the place of the user's own one.
+		if u.primaryGroup != nil {
+			if own, known := u.primaryGroup(s.User); known {
+				u.value("SupplementaryGroups", own)
+				return
+			}
+		}
+		u.lost("group", "group = "+s.Group+": the own group of "+s.User+" is not among the supplementary ones")
+	}
+}
+
+// environment writes env. systemd takes no control characters there but tabs
+// and line feeds, and UTF-8 alone.
+func (u *unitWriter) environment() {
+	for _, v := range u.s.Env {
+		odd := func(c rune) bool { return unicode.IsControl(c) && c != '\n' && c != '\t' }
+		if !utf8.ValidString(v) || strings.ContainsFunc(v, odd) {
+			u.lost("env", fmt.Sprintf("env = %q", v))
+			continue
+		}
+		u.line("Environment=%s", unitQuoted(v))
+	}
+}
+
 // execSettings writes the process attributes of the program.
 func (u *unitWriter) execSettings() {
 	s := u.s
-	u.optional("User", s.User)
-	u.optional("Group", s.Group)
+	u.value("User", s.User)
+	u.value("Group", s.Group)
+	u.groups()
 	if s.Umask >= 0 {
 		u.line("UMask=%04o", s.Umask)
 	}
 	if s.Nice != 0 {
-		u.line("Nice=%d", s.Nice)
+		u.line("Nice=%d", min(max(s.Nice, -20), 19)) // as the kernel does
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Rlimits)) {
 		if n := s.Rlimits[name]; n == Infinity {
@@ -202,61 +312,25 @@ func (u *unitWriter) execSettings() {
 			u.line("Limit%s=%d", limitWords[name], n)
 		}
 	}
-	for _, v := range s.Env {
-		u.line("Environment=%s", unitQuoted(v))
-	}
-	u.optional("WorkingDirectory", s.Chdir)
-	u.optional("RootDirectory", s.Chroot)
+	u.environment()
+	u.value("WorkingDirectory", s.Chdir)
+	u.value("RootDirectory", s.Chroot)
 	if s.NoNewPrivs {
 		u.line("NoNewPrivileges=yes")
 	}
 	if s.SessionTimeout > 0 {
-		u.line("RuntimeMaxSec=%d", int(s.SessionTimeout/time.Second))
+		u.line("RuntimeMaxSec=%d", int((s.SessionTimeout+time.Second-1)/time.Second))
 	}
-	u.addresses()
-}
-
-// addresses writes only_from and no_access, which systemd enforces by dropping
-// packets. There, what is allowed wins over what is denied.
-func (u *unitWriter) addresses() {
-	s := u.s
-	if s.OnlyFrom == nil && s.NoAccess == nil {
-		return
-	}
-	words := func(setting string, sources []Source) []string {
-		var list []string
-		for _, src := range sources {
-			for _, p := range src.Prefixes {
-				list = append(list, p.String())
-			}
-			if src.Name != "" {
-				*u.losses = append(*u.losses, Loss{Pos: src.Pos, Service: s.ID, Setting: setting + " = " + src.Text})
-			}
-		}
-		return list
-	}
-	if s.OnlyFrom != nil {
-		if s.NoAccess != nil {
-			u.lost("no_access", "no_access beside only_from: systemd lets in what is in both")
-		}
-		u.line("IPAddressDeny=any")
-		if list := words("only_from", s.OnlyFrom); list != nil {
-			u.line("IPAddressAllow=%s", strings.Join(list, " "))
-		}
-		return
-	}
-	if list := words("no_access", s.NoAccess); list != nil {
-		u.line("IPAddressDeny=%s", strings.Join(list, " "))
-	}
+	u.lines(u.access)
 }
 
 // unitWord quotes a word of a command line as systemd reads it.
 func unitWord(text string) string {
-	text = strings.NewReplacer(`%`, `%%`, `$`, `$$`).Replace(text)
-	if text != "" && !strings.ContainsAny(text, " \t\n\"'\\;") {
-		return text
+	text = strings.ReplaceAll(text, `$`, `$$`)
+	if text != "" && utf8.ValidString(text) && !strings.ContainsFunc(text, func(c rune) bool { return unicode.IsControl(c) || strings.ContainsRune(" \"'\\;", c) }) {
+		return strings.ReplaceAll(text, "%", "%%")
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\t", `\t`).Replace(text) + `"`
+	return unitQuoted(text)
 }
 
 func unitWords(list []string) string {
@@ -267,8 +341,28 @@ func unitWords(list []string) string {
 	return strings.Join(words, " ")
 }
 
+// unitQuoted quotes a text with the escapes of systemd.syntax(7), so that it
+// stays on its line.
 func unitQuoted(text string) string {
-	return `"` + strings.NewReplacer(`%`, `%%`, `\`, `\\`, `"`, `\"`).Replace(text) + `"`
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '%':
+			b.WriteString("%%")
+		case c == '"' || c == '\\':
+			b.WriteString(`\` + string(c))
+		case c == '\n':
+			b.WriteString(`\n`)
+		case c == '\t':
+			b.WriteString(`\t`)
+		case c < ' ' || c == 0x7f || c >= 0x80 && !utf8.ValidString(text):
+			fmt.Fprintf(&b, `\x%02x`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String() + `"`
 }
 
 // reportLosses notes the settings that a unit has no equivalent of.
@@ -276,7 +370,7 @@ func (u *unitWriter) reportLosses(accept bool) {
 	s := u.s
 	noted := map[string]bool{"user": true, "group": true, "server": true, "server_args": true, "umask": true, "nice": true, "env": true,
 		"chdir": true, "chroot": true, "no_new_privs": true, "session_timeout": true, "only_from": true, "no_access": true, "sndbuf": true, "rcvbuf": true,
-		"redirect": true, "groups": s.Groups, "queue": !s.Queue || s.Instances == 0, "instances": accept, "per_source": accept, "passenv": len(s.PassEnv) == 1 && s.PassEnv[0] == "*"}
+		"redirect": true, "groups": true, "libwrap": s.Dialect == Xinetd, "queue": !s.Queue || s.Instances == 0, "instances": accept, "per_source": accept, "passenv": len(s.PassEnv) == 1 && s.PassEnv[0] == "*"}
 	usual := &Service{Umask: -1, Libwrap: s.Libwrap}
 	for setting, habit := range map[string]func(){ // what was not written is nobody's wish
 		"cps":            func() { usual.CPS = s.CPS },
@@ -308,7 +402,12 @@ func (u *unitWriter) reportLosses(accept bool) {
 	if s.NoRetry {
 		u.lost("flags", "flags = NORETRY")
 	}
-	if s.Redirect != "" && s.OnlyFrom != nil {
-		u.lost("only_from", "only_from of a redirect: it would keep the proxy from its target, too; check it")
+	if inet := func(l Listen) bool { return l.Network != "unix" }; accept && slices.ContainsFunc(s.Listen, inet) {
+		u.lost("", "variables of the program: REMOTE_HOST, PROTO, TCPREMOTEIP, TCPREMOTEPORT, TCPLOCALIP and TCPLOCALPORT (REMOTE_ADDR and REMOTE_PORT are set)")
+	}
+	for _, l := range s.Listen {
+		if l.Network == "unix" && u.access != nil {
+			u.lost("only_from", "only_from and no_access for "+l.String()+", which has no addresses")
+		}
 	}
 }

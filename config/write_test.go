@@ -11,7 +11,7 @@ func TestUnitsAreDeterministic(t *testing.T) {
 	var first string
 	for i := range 50 {
 		services, _ := ReadXinetd("x", text, Options{})
-		units, lost := Units(services)
+		units, lost := Units(services, nil)
 		var b strings.Builder
 		for _, u := range units {
 			b.WriteString(u.Name + "\n" + u.Text)

@@ -20,8 +20,9 @@ import (
 // network of its own that has loopback and nothing else. It takes a few
 // seconds and downloads nothing.
 type machine struct {
-	sysv  bool     // SysV init instead of systemd
-	files []string // copied to its /root
+	sysv    bool     // SysV init instead of systemd
+	unified bool     // cgroups of version 2 alone, and every capability: systemd filters addresses
+	files   []string // copied to its /root
 }
 
 // bootLimit ends a machine that hangs, in seconds.
@@ -36,7 +37,7 @@ var sysvPackages = []string{"sysvinit-core", "sysv-rc", "initscripts", "sysvinit
 
 // run boots the machine, runs a script of testdata in it as root once it is
 // up, and logs what that says. The test fails if the script does.
-func (m machine) run(t *testing.T, script string) {
+func (m machine) run(t *testing.T, script string) (said string) {
 	t.Helper()
 	need(t, "systemd-nspawn", "mount")
 	if _, err := os.Stat("/lib/systemd/systemd"); err != nil && !m.sysv {
@@ -74,7 +75,12 @@ func (m machine) run(t *testing.T, script string) {
 		t.Fatal(err)
 	}
 	defer console.Close()
-	cmd := exec.Command("timeout", bootLimit, "systemd-nspawn", "-q", "-D", root, "-M", filepath.Base(box), "--private-network", "--register=no", "--keep-unit", "--console=pipe", init)
+	cmd := exec.Command("timeout", bootLimit, "systemd-nspawn", "-q", "-D", root, "-M", filepath.Base(box), "--private-network", "--register=no", "--keep-unit", "--console=pipe")
+	if m.unified {
+		cmd.Args = append(cmd.Args, "--capability=all")
+		cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "SYSTEMD_SECCOMP=0") // bpf(2) is filtered
+	}
+	cmd.Args = append(cmd.Args, init)
 	cmd.Stdout, cmd.Stderr = console, console
 	ended := cmd.Run()
 
@@ -93,6 +99,7 @@ func (m machine) run(t *testing.T, script string) {
 			reliability.Survived(t, reliability.Fault{Theme: reliability.Managers, Did: cells[0], Saw: cells[1], Lost: cells[2], Log: strings.TrimPrefix(cells[3], "-")}, script)
 		}
 	}
+	return string(text)
 }
 
 func prepareSystemd(t *testing.T, root string) {

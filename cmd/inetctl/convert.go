@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
 	"goinetd/config"
+	"goinetd/inetd/spawn"
 )
 
 // convert writes a configuration in another dialect. Settings that it cannot
@@ -37,7 +39,7 @@ func convert(args []string, stdout, stderr io.Writer) int {
 	var units []config.Unit
 	var lost []config.Loss
 	if *to == "systemd" {
-		units, lost = config.Units(c.services)
+		units, lost = config.Units(c.services, primaryGroup())
 		text = printed(units)
 	} else {
 		text, lost = config.Write(config.Dialect(*to), c.services, c.o)
@@ -48,22 +50,34 @@ func convert(args []string, stdout, stderr io.Writer) int {
 		return exitWarnings
 	}
 	switch {
+	case len(c.services) == 0:
+		err = errors.New("there is no service to convert (nothing is written)")
 	case *output == "":
 		_, err = io.WriteString(stdout, text)
 	case *to == "systemd":
 		err = writeUnits(*output, units)
-	case len(c.services) == 0:
-		err = errors.New("there is no service to convert (nothing is written)")
 	default:
 		err = replaceFile(*output, text)
 	}
 	if err != nil {
 		return fatal("convert", err, stderr)
 	}
-	if extensions > 0 {
+	if len(lost) > 0 {
 		return exitWarnings
 	}
 	return exitOK
+}
+
+// primaryGroup returns a function that finds the own group of a user.
+func primaryGroup() func(user string) (string, bool) {
+	accounts := spawn.NewAccounts()
+	return func(user string) (string, bool) {
+		account, err := accounts.Lookup(user, "")
+		if err != nil {
+			return "", false
+		}
+		return strconv.FormatUint(uint64(account.GID), 10), true
+	}
 }
 
 // printProblems prints which files were read and what is wrong with them. It
