@@ -51,7 +51,10 @@ type writer struct {
 // withoutDialectDefaults returns a service without the defaults of its dialect
 // that were not written, where it goes to or comes from inetd.conf: what is
 // logged, which variables are passed on, the loop limit, and what happens to
-// clients over a limit that does not exist.
+// clients over a limit that does not exist. inetd.conf's nowait services keep
+// that they have no cps, and all that they get no variables of who started the
+// daemon: the xinetd.conf's defaults would be something else. Its wait services
+// get the loop limit of the dialect that they go to.
 func (w *writer) withoutDialectDefaults(s *Service) *Service {
 	if (s.Dialect == Inetd) == (w.d == Inetd) {
 		return s
@@ -64,9 +67,10 @@ func (w *writer) withoutDialectDefaults(s *Service) *Service {
 		"passenv":        func() { n.PassEnv = usual.PassEnv },
 		"cps":            func() { n.CPS = usual.CPS },
 	} {
-		if _, written := s.written[setting]; !written {
-			habit()
+		if _, written := s.written[setting]; written || s.Dialect == Inetd && (setting == "passenv" || setting == "cps" && !s.Wait) {
+			continue
 		}
+		habit()
 	}
 	if n.Instances == 0 {
 		n.Queue = usual.Queue
@@ -170,10 +174,14 @@ func (w *writer) compare(s, again *Service) {
 			continue
 		}
 		_, written := s.written[a.name]
-		if !written && s.Dialect != Inetd && !a.security && a.name != "groups" {
+		if !written && s.Dialect != Inetd && !a.security && a.name != "groups" && a.name != "queue" {
 			continue
 		}
-		w.lost = append(w.lost, Loss{Pos: s.PosOf(a.name), Service: s.ID, Setting: a.name + " = " + strings.Join(before, " ")})
+		text := a.name + " = " + strings.Join(before, " ")
+		if a.name == "passenv" && before == nil {
+			text = "passenv: the program would get the variables of who started the daemon, too"
+		}
+		w.lost = append(w.lost, Loss{Pos: s.PosOf(a.name), Service: s.ID, Setting: text})
 	}
 	for _, f := range []struct {
 		what          string

@@ -17,7 +17,7 @@ func (w *writer) inetd(s *Service) string {
 		if s.MuxPlus {
 			name = "tcpmux/+" + s.Mux
 		}
-		w.inetdLine(&b, s, name, "tcp")
+		w.inetdLine(&b, s, name, "tcp"+buffers(s))
 		return b.String()
 	}
 	for remainder := s.Listen; len(remainder) > 0; {
@@ -44,9 +44,9 @@ func (w *writer) inetdAddress(s *Service, places []Listen) (where, protocol stri
 	switch l.Network {
 	case "unix":
 		if l.Owner != "" || l.Group != "" || l.Mode != 0o666 {
-			return fmt.Sprintf(":%s:%s:%04o:%s", l.Owner, l.Group, l.Mode, l.Path), "unix"
+			return fmt.Sprintf(":%s:%s:%04o:%s", l.Owner, l.Group, l.Mode, l.Path), "unix" + buffers(s)
 		}
-		return l.Path, "unix"
+		return l.Path, "unix" + buffers(s)
 	case "tcp", "udp":
 		port := s.Name
 		if n, ok := w.etc.port(s.Name, l.Network); !ok || n != l.Port || strings.ContainsAny(s.Name, ":/ ") {
@@ -73,13 +73,18 @@ func (w *writer) inetdAddress(s *Service, places []Listen) (where, protocol stri
 	if literal(l.Host) && l.Family != Mapped {
 		protocol = l.Network
 	}
+	return where, protocol + buffers(s)
+}
+
+// buffers returns the options of the protocol.
+func buffers(s *Service) (options string) {
 	if s.SendBuffer > 0 {
-		protocol += ",sndbuf=" + strconv.Itoa(s.SendBuffer)
+		options += ",sndbuf=" + strconv.Itoa(s.SendBuffer)
 	}
 	if s.ReceiveBuffer > 0 {
-		protocol += ",rcvbuf=" + strconv.Itoa(s.ReceiveBuffer)
+		options += ",rcvbuf=" + strconv.Itoa(s.ReceiveBuffer)
 	}
-	return where, protocol
+	return options
 }
 
 func (w *writer) inetdLine(b *strings.Builder, s *Service, where, protocol string) {

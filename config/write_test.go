@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -63,6 +64,60 @@ func TestValueCounts(t *testing.T) {
 		_, problems := ReadXinetd("x", service+setting+"\n}\n", Options{})
 		if len(problems) != 1 || problems[0].Text != want {
 			t.Errorf("%s: %v, want %q", setting, problems, want)
+		}
+	}
+}
+
+// What inetd.conf says by not saying it: xinetd has other defaults.
+func TestInetdToXinetd(t *testing.T) {
+	const text = "7000 stream tcp4 nowait.6000 root /bin/cat cat\n7001 stream tcp4 nowait/7 root /bin/cat cat\n7002 dgram udp4 wait root /bin/cat cat\n"
+	services, problems := ReadInetd("x", text, Options{})
+	if len(services) != 3 {
+		t.Fatal(problems)
+	}
+	converted, lost := Write(Xinetd, services, Options{})
+	again, problems := ReadXinetd("y", converted, Options{})
+	if len(again) != 3 {
+		t.Fatalf("%v\n%s", problems, converted)
+	}
+	for i, s := range again {
+		if want := map[bool]Rate{false: {}, true: loopGuard}[s.Wait]; s.CPS != want || s.PerMinute != services[i].PerMinute || s.Instances != services[i].Instances {
+			t.Errorf("%s: cps %v, want %v, per_minute %d, instances %d\n%s", s.ID, s.CPS, want, s.PerMinute, s.Instances, converted)
+		}
+	}
+	if again[1].Queue != true {
+		t.Errorf("no queue:\n%s", converted)
+	}
+	n := 0
+	for _, l := range lost {
+		if strings.HasPrefix(l.Setting, "passenv: ") && !l.Extension {
+			n++
+		}
+	}
+	if n != 3 {
+		t.Errorf("passenv is not lost three times: %v", lost)
+	}
+}
+
+func TestBuffersInInetdConf(t *testing.T) {
+	const text = "/run/x\tstream\tunix,sndbuf=16384\tnowait\troot\t/bin/cat\tcat\n:alice:bob:0600:/run/y\tstream\tunix,rcvbuf=4096\tnowait\troot\t/bin/cat\tcat\n" +
+		"7000\tstream\ttcp4,sndbuf=1,rcvbuf=2\tnowait\troot\t/bin/cat\tcat\ntcpmux/x\tstream\ttcp,sndbuf=8192\tnowait\troot\t/bin/cat\tcat\n"
+	services, problems := ReadInetd("x", text, Options{})
+	if converted, lost := Write(Inetd, services, Options{}); converted != text || lost != nil {
+		t.Errorf("%v %v\n%s", problems, lost, converted)
+	}
+}
+
+// inetd.conf has a queue where there are limits, and xinetd has none.
+func TestQueueIsLost(t *testing.T) {
+	for _, c := range []struct {
+		settings string
+		lost     bool
+	}{{"instances = 5", true}, {"instances = 5\nqueue = yes", false}, {"", false}} {
+		services, _ := ReadXinetd("x", "service a\n{\ntype = UNLISTED\nport = 7001\nsocket_type = stream\nwait = no\nuser = nobody\nserver = /bin/cat\n"+c.settings+"\n}\n", Options{})
+		_, lost := Write(Inetd, services, Options{})
+		if got := slices.ContainsFunc(lost, func(l Loss) bool { return l.Setting == "queue = no" }); got != c.lost {
+			t.Errorf("%q: %v", c.settings, lost)
 		}
 	}
 }
