@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -19,7 +21,7 @@ type tomlLayout struct {
 
 type tomlMark struct {
 	line, column int
-	comments     []string // the lines before it
+	comments     []string // the lines before it, and what stands beside it
 }
 
 type tomlScanner struct {
@@ -75,8 +77,10 @@ func (s *tomlScanner) header() {
 		s.at++
 	}
 	s.table = s.path("]")
+	if _, comment, ok := strings.Cut(s.remainder(), "#"); ok {
+		mark.comments = append(mark.comments, "#"+strings.TrimRight(comment, " \t\r"))
+	}
 	s.mark(s.table, mark)
-	s.remainder()
 }
 
 // assignment reads key = value.
@@ -84,19 +88,48 @@ func (s *tomlScanner) assignment() {
 	mark := tomlMark{s.line, s.at - s.lineAt + 1, s.comments}
 	s.comments = nil
 	path := append(append([]string{}, s.table...), s.path("=")...)
-	s.mark(path, mark)
 	s.at++
 	s.value()
+	mark.comments, s.comments = append(mark.comments, s.comments...), nil
+	s.mark(path, mark)
 }
 
 // mark notes where a key is, and the tables that it makes by its dots.
 func (s *tomlScanner) mark(path []string, m tomlMark) {
 	for n := 1; n <= len(path); n++ {
 		key := joinKey(path[:n])
-		if _, known := s.layout.keys[key]; !known {
+		before, known := s.layout.keys[key]
+		switch {
+		case n == len(path) && known: // a table whose keys, or whose dots, came first
+			before.comments = append(before.comments, m.comments...)
+			s.layout.keys[key] = before
+		case n == len(path):
 			s.layout.keys[key] = m
+		case !known:
+			s.layout.keys[key] = tomlMark{line: m.line, column: m.column}
 		}
 	}
+}
+
+// commentsOf returns the comments of a key and, where its value is a table, of
+// the keys in that, in the order of the file.
+func (l *tomlLayout) commentsOf(value any, path ...string) (comments []string) {
+	var marks []tomlMark
+	var collect func(value any, path []string)
+	collect = func(value any, path []string) {
+		marks = append(marks, l.keys[joinKey(path)])
+		if table, ok := value.(map[string]any); ok {
+			for key, value := range table {
+				collect(value, append(slices.Clone(path), key))
+			}
+		}
+	}
+	collect(value, path)
+	slices.SortStableFunc(marks, func(a, b tomlMark) int { return cmp.Or(a.line-b.line, a.column-b.column) })
+	for _, mark := range marks {
+		comments = append(comments, mark.comments...)
+	}
+	return comments
 }
 
 // path reads the parts of a dotted key up to its end.
@@ -164,7 +197,7 @@ func (s *tomlScanner) value() {
 		case ']', '}':
 			depth--
 		case '#':
-			s.comments = append(s.comments, strings.TrimSpace(s.remainder())) // of the next key, as nobody else's
+			s.comments = append(s.comments, strings.TrimSpace(s.remainder()))
 			continue
 		case '\n':
 			s.newline()

@@ -49,8 +49,21 @@ func ReadTOML(file, text string, o Options) ([]*Service, []Problem) {
 		}
 		delete(services, key[1]) // its keys follow
 	}
-	attachTrailing(r.services, r.layout.last)
+	r.keepComments(tree["defaults"])
 	return r.services, r.problems
+}
+
+// keepComments returns the first service the comments that are no service's,
+// and the last one those at the end: a conversion is to have them.
+func (r *tomlReader) keepComments(defaults any) {
+	if len(r.services) == 0 {
+		return
+	}
+	if all := append(r.layout.commentsOf(defaults, "defaults"), r.layout.keys["service"].comments...); all != nil {
+		first := r.services[0]
+		first.comments[""] = append(all, first.comments[""]...)
+	}
+	attachTrailing(r.services, r.layout.last)
 }
 
 type tomlReader struct {
@@ -159,6 +172,9 @@ func (r *tomlReader) service(table map[string]any, name string, defaults *stanza
 		}
 	}
 	st := r.stanza(table, "service", name)
+	if c := r.layout.commentsOf(nil, "service", name, "disable"); c != nil {
+		st.comments["disable"] = c
+	}
 	for _, part := range splitByType(st) {
 		b := &builder{o: r.o, etc: r.etc, dialect: TOML, stanza: part}
 		if s := b.build(defaults); s != nil {
@@ -194,6 +210,9 @@ func splitByType(st *stanza) []*stanza {
 		part := *st
 		part.settings = slices.Clone(st.settings)
 		part.settings[at].words = words
+		if list != nil {
+			part.comments = map[string][]string{} // the first one has them
+		}
 		list = append(list, &part)
 	}
 	return list
@@ -214,8 +233,8 @@ func (r *tomlReader) stanza(table map[string]any, path ...string) *stanza {
 			s.words = append(s.words, word{text: text, pos: at})
 		}
 		st.settings = append(st.settings, s)
-		if c := r.layout.keys[joinKey(append(slices.Clone(path), key))].comments; c != nil {
-			st.comments[s.name] = c
+		if c := r.layout.commentsOf(value, append(slices.Clone(path), key)...); c != nil {
+			st.comments[s.name] = append(st.comments[s.name], c...) // of a synonym, too
 		}
 	}
 	slices.SortFunc(st.settings, func(a, b setting) int {

@@ -35,6 +35,7 @@ func Write(d Dialect, services []*Service, o Options) (text string, lost []Loss)
 	for _, s := range services {
 		w.service(w.withoutDialectDefaults(s))
 	}
+	w.writeTrailing()
 	return w.b.String(), w.lost
 }
 
@@ -45,6 +46,7 @@ type writer struct {
 	b         strings.Builder
 	keys      map[string]bool // of TOML's tables
 	commented map[string]bool // settings whose comments are written
+	trailing  []string        // comments behind the service before
 	lost      []Loss
 }
 
@@ -145,10 +147,17 @@ func (w *writer) service(s *Service) {
 	if w.b.Len() > 0 && w.d != Inetd {
 		w.b.WriteString("\n")
 	}
+	w.writeTrailing() // between two files: the readers take it for the next service's
 	w.b.WriteString(one)
-	for _, c := range s.comments["~"] { // behind the last service
+	w.trailing = s.comments["~"]
+}
+
+// writeTrailing writes the comments behind the last service of a file.
+func (w *writer) writeTrailing() {
+	for _, c := range w.trailing {
 		w.b.WriteString(c + "\n")
 	}
+	w.trailing = nil
 }
 
 // commentOut returns a text as a comment.

@@ -7,12 +7,12 @@ import (
 	"unicode/utf8"
 )
 
-// toml writes a service as a table.
+// toml writes a service as a table. The comments of what it does not write are
+// behind the table's header: before the next one they would be another
+// service's.
 func (w *writer) toml(s *Service) string {
-	var b strings.Builder
-	w.writeComments(&b, s, "", "")
+	var head, b strings.Builder
 	key := w.key(s)
-	fmt.Fprintf(&b, "[service.%s]\n", tomlKey(key))
 	line := func(name string, k attrKind, values ...string) {
 		w.writeComments(&b, s, name, "")
 		fmt.Fprintf(&b, "%s = %s\n", name, tomlText(k, values))
@@ -40,8 +40,10 @@ func (w *writer) toml(s *Service) string {
 	for _, i := range w.items(s) {
 		line(i.name, i.kind, i.values...)
 	}
-	w.writeRemainingComments(&b, s, "")
-	return b.String()
+	w.writeComments(&head, s, "", "")
+	fmt.Fprintf(&head, "[service.%s]\n", tomlKey(key))
+	w.writeRemainingComments(&head, s, "")
+	return head.String() + b.String()
 }
 
 // tomlListen writes where a service is reached.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -29,12 +30,16 @@ func (r *xinetdReader) keepComments(services []*Service) {
 		return
 	}
 	if first := services[0]; r.defaults != nil {
-		var all []string
-		for _, s := range append([]setting{{}}, r.defaults.settings...) {
+		all := r.defaults.comments[""]
+		delete(r.defaults.comments, "")
+		for _, s := range r.defaults.settings {
 			all = append(all, r.defaults.comments[s.name]...)
 			delete(r.defaults.comments, s.name)
 		}
-		first.comments[""] = append(append(all, r.defaults.comments["}"]...), first.comments[""]...)
+		for _, name := range slices.Sorted(maps.Keys(r.defaults.comments)) { // of settings without effect, and before the }
+			all = append(all, r.defaults.comments[name]...)
+		}
+		first.comments[""] = append(all, first.comments[""]...)
 	}
 	trailing := r.trailing
 	for _, st := range r.off {
