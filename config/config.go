@@ -163,6 +163,8 @@ type Service struct {
 	Pos     Pos // where it was written
 	Dialect Dialect
 
+	Disabled bool // it is not to run, and is there because of Options.Disabled
+
 	Name       string // as written
 	ID         string // what the logs call it
 	SocketType SocketType

@@ -86,7 +86,17 @@ func existingInputs(root string, o Options) (inputs []*Input, err error) {
 
 // serves reports whether services are written in the files. An error may be
 // one that is wrong, and what cannot be read may have some.
-func (in *Input) serves() bool { return len(in.Services) > 0 || Errors(in.Problems) || in.err != nil }
+func (in *Input) serves() bool { return in.enabled() > 0 || Errors(in.Problems) || in.err != nil }
+
+// enabled returns how many services are not disabled.
+func (in *Input) enabled() (n int) {
+	for _, s := range in.Services {
+		if !s.Disabled {
+			n++
+		}
+	}
+	return n
+}
 
 // chooseInput returns the input that is read. It returns an error where none
 // has services and what a daemon has read before is not there any more.
@@ -135,8 +145,8 @@ func (c *Choice) reportUnread(inputs []*Input, chosen *Input) {
 // contents returns what an input has: "5 services".
 func (in *Input) contents() string {
 	switch {
-	case len(in.Services) > 0:
-		return countServices(len(in.Services))
+	case in.enabled() > 0:
+		return countServices(in.enabled())
 	case in.serves():
 		return "errors"
 	}

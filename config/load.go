@@ -25,6 +25,10 @@ type Options struct {
 	Builtins           []Builtin // the services that inetd serves itself; nil: none
 	WarnWritable       bool      // warn of files that others than root and our own user may write to
 
+	// Disabled has readers return disabled services, too, for a conversion.
+	// What is wrong with one is no problem; it is returned as a comment.
+	Disabled bool
+
 	// KnownUser reports whether there is such a user; it decides what
 	// "user.group" means. Nil: there is none with a dot in the name.
 	KnownUser func(name string) bool
@@ -83,7 +87,7 @@ func Load(paths []string, o Options) ([]*Service, []Problem, error) {
 			}
 		}
 	}
-	services, clashes := RejectConflicts(services)
+	services, clashes := rejectConflictsOfEnabled(services)
 	return services, append(problems, clashes...), nil
 }
 
@@ -94,6 +98,17 @@ func (o *Options) text(file string) (string, error) {
 	}
 	text, err := os.ReadFile(file)
 	return string(text), err
+}
+
+// rejectConflictsOfEnabled is RejectConflicts for services among which some
+// are disabled and want no socket.
+func rejectConflictsOfEnabled(services []*Service) ([]*Service, []Problem) {
+	isOff := func(s *Service) bool { return s.Disabled }
+	if !slices.ContainsFunc(services, isOff) {
+		return RejectConflicts(services)
+	}
+	retained, problems := RejectConflicts(slices.DeleteFunc(slices.Clone(services), isOff))
+	return slices.DeleteFunc(services, func(s *Service) bool { return !s.Disabled && !slices.Contains(retained, s) }), problems
 }
 
 // isBlank reports whether a file has no text at all. What update-inetd(8) and

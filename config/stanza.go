@@ -34,6 +34,7 @@ type stanza struct {
 	pos      Pos
 	settings []setting
 	comments map[string][]string
+	off      bool // the service is disabled
 }
 
 // merge makes one setting of everything that a stanza and the defaults say of

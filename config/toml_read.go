@@ -63,7 +63,7 @@ func (r *tomlReader) keepComments(defaults any) {
 		first := r.services[0]
 		first.comments[""] = append(all, first.comments[""]...)
 	}
-	attachTrailing(r.services, r.layout.last)
+	attachTrailing(r.services, append(r.before, r.layout.last...))
 }
 
 type tomlReader struct {
@@ -72,6 +72,7 @@ type tomlReader struct {
 	etc      *etc
 	layout   *tomlLayout
 	services []*Service
+	before   []string // disabled entries that are no services, for the next one
 	problems []Problem
 	fatal    bool // what holds for all services could not be read: none may run
 }
@@ -151,6 +152,7 @@ func (r *tomlReader) checkDefaults(st *stanza) {
 // service reads one service's table. One that listens for streams and for
 // datagrams is two services with the same settings.
 func (r *tomlReader) service(table map[string]any, name string, defaults *stanza) {
+	disabled := false
 	if value, written := table["disable"]; written {
 		words, invalid := tomlValue("disable", value)
 		off, ok := false, false
@@ -160,10 +162,11 @@ func (r *tomlReader) service(table map[string]any, name string, defaults *stanza
 		if !ok {
 			r.report(r.posOf("service", name, "disable"), Error, name, "write true or false", "disable is neither")
 		}
-		if off || !ok {
+		if !ok || off && !r.o.Disabled {
 			return
 		}
 		delete(table, "disable")
+		disabled = off
 	}
 	for key := range table {
 		if canonical(key) == "disable" {
@@ -177,7 +180,18 @@ func (r *tomlReader) service(table map[string]any, name string, defaults *stanza
 	}
 	for _, part := range splitByType(st) {
 		b := &builder{o: r.o, etc: r.etc, dialect: TOML, stanza: part}
-		if s := b.build(defaults); s != nil {
+		s := b.build(defaults)
+		if disabled {
+			b.problems = nil
+			if s == nil {
+				r.before = append(r.before, part.asTOMLComment()...)
+			}
+		}
+		if s != nil {
+			s.Disabled = disabled
+			if r.before != nil {
+				s.comments[""], r.before = append(r.before, s.comments[""]...), nil
+			}
 			r.services = append(r.services, s)
 		}
 		for _, p := range b.problems {

@@ -126,8 +126,12 @@ func (w *writer) service(s *Service) {
 	default:
 		one = w.inetd(s)
 	}
+	if s.Disabled && w.d == Inetd {
+		w.disabledInInetd(s)
+		return
+	}
 	o := *w.o
-	o.Dialect = w.d
+	o.Dialect, o.Disabled = w.d, s.Disabled
 	again, problems := Read("", one, o)
 	again = slices.DeleteFunc(again, func(a *Service) bool { return a == nil })
 	if len(again) != 1 {
@@ -149,6 +153,18 @@ func (w *writer) service(s *Service) {
 	}
 	w.writeTrailing() // between two files: the readers take it for the next service's
 	w.b.WriteString(one)
+	w.trailing = s.comments["~"]
+}
+
+// disabledInInetd writes the comments of a disabled service, and that there is
+// one: nobody may take its line, without what inetd.conf does not have, for all
+// of it.
+func (w *writer) disabledInInetd(s *Service) {
+	w.writeTrailing()
+	for _, c := range s.comments[""] {
+		w.b.WriteString(c + "\n")
+	}
+	fmt.Fprintf(&w.b, "# %s is disabled (%s)\n", s.ID, s.Pos)
 	w.trailing = s.comments["~"]
 }
 

@@ -25,6 +25,9 @@ type Unit struct {
 func Units(services []*Service, primaryGroup func(user string) (group string, known bool)) (units []Unit, lost []Loss) {
 	taken := map[string]bool{}
 	for _, s := range services {
+		if s.Disabled {
+			continue
+		}
 		if why := noUnit(s); why != "" {
 			lost = append(lost, Loss{Pos: s.Pos, Service: s.ID, Setting: "the whole service: " + why})
 			continue

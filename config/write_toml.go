@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -16,6 +17,9 @@ func (w *writer) toml(s *Service) string {
 	line := func(name string, k attrKind, values ...string) {
 		w.writeComments(&b, s, name, "")
 		fmt.Fprintf(&b, "%s = %s\n", name, tomlText(k, values))
+	}
+	if s.Disabled {
+		line("disable", kindBool, "yes")
 	}
 	if s.ID != key {
 		line("id", kindText, s.ID)
@@ -44,6 +48,23 @@ func (w *writer) toml(s *Service) string {
 	fmt.Fprintf(&head, "[service.%s]\n", tomlKey(key))
 	w.writeRemainingComments(&head, s, "")
 	return head.String() + b.String()
+}
+
+// asTOMLComment returns a table that is no service as a comment.
+func (st *stanza) asTOMLComment() []string {
+	list := slices.Concat(st.comments[""], []string{"# [service." + tomlKey(st.name) + "]"}, st.comments["disable"], []string{"# disable = true"})
+	for _, s := range st.settings {
+		kind := kindScalarOrList
+		if a := attributes.find(s.name); a != nil {
+			kind = a.kind
+		}
+		values := texts(s.words)
+		if len(values) == 0 {
+			kind = kindList
+		}
+		list = append(append(list, st.comments[s.name]...), "# "+s.name+" = "+tomlText(kind, values))
+	}
+	return list
 }
 
 // tomlListen writes where a service is reached.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -34,6 +35,9 @@ func (w *writer) xinetdEntry(b *strings.Builder, s *Service, l Listen) {
 			b.WriteString(" " + quoteXinetd(v, takesComments(name)))
 		}
 		b.WriteString("\n")
+	}
+	if s.Disabled {
+		line("disable", "yes")
 	}
 	if s.ID != s.Name {
 		line("id", s.ID)
@@ -72,6 +76,19 @@ func (w *writer) xinetdEntry(b *strings.Builder, s *Service, l Listen) {
 	}
 	w.writeRemainingComments(b, s, "\t")
 	b.WriteString("}\n")
+}
+
+// asXinetdComment returns an entry that is no service as a comment.
+func (st *stanza) asXinetdComment() []string {
+	list := slices.Concat(st.comments[""], []string{"# service " + quoteXinetd(st.name, true), "# {"}, st.comments["disable"], []string{"#\tdisable = yes"})
+	for _, s := range st.settings {
+		text := "#\t" + s.name + " " + s.op
+		for _, w := range s.words {
+			text += " " + quoteXinetd(w.text, takesComments(s.name))
+		}
+		list = append(append(list, st.comments[s.name]...), text)
+	}
+	return append(append(list, st.comments["}"]...), "# }")
 }
 
 func literal(host string) bool {

@@ -56,7 +56,7 @@ type xinetdReader struct {
 	stanzas  []*stanza
 	enabled  *[]word // ids; nil: all
 	disabled []word
-	off      []*stanza // entries that are disabled
+	off      []*stanza // entries that are disabled and not wanted
 	trailing []string  // comments at the ends of files
 	fatal    bool      // what holds for all services could not be read: none may run
 	problems []Problem
@@ -228,6 +228,9 @@ func (f *xinetdFile) disabled() bool {
 // add takes a stanza that was read.
 func (r *xinetdReader) add(st *stanza, off, closed bool, wrong *Problem) {
 	switch {
+	case off && st.name != "" && r.o.Disabled:
+		st.off = true
+		r.stanzas = append(r.stanzas, st)
 	case off && st.name != "":
 		r.off = append(r.off, st)
 	case off:
@@ -300,12 +303,23 @@ func (r *xinetdReader) services() []*Service {
 	if r.fatal {
 		return nil
 	}
+	var before []string // disabled entries that are no services, for the next one
 	for _, st := range r.stanzas {
+		st.settings = slices.DeleteFunc(st.settings, func(s setting) bool { return st.off && s.name == "disable" })
 		b := &builder{o: r.o, etc: r.etc, dialect: Xinetd, stanza: st}
 		s := b.build(r.defaults)
 		id := b.s.ID
-		if r.switchedOff(id) {
+		if off := st.off || r.switchedOff(id); off && s == nil && r.o.Disabled {
+			before = append(before, st.asXinetdComment()...)
 			continue
+		} else if off && r.o.Disabled {
+			s.Disabled = true
+			b.problems = nil
+		} else if off {
+			continue
+		}
+		if s != nil && before != nil {
+			s.comments[""], before = append(before, s.comments[""]...), nil
 		}
 		for _, p := range b.problems {
 			key := p.Pos.String() + p.Text
@@ -324,6 +338,7 @@ func (r *xinetdReader) services() []*Service {
 			services = append(services, s)
 		}
 	}
+	r.trailing = append(before, r.trailing...)
 	return services
 }
 

@@ -24,7 +24,7 @@ func convert(args []string, stdout, stderr io.Writer) int {
 	to := f.String("to", "", "toml, xinetd, inetd or systemd")
 	lossy := f.Bool("lossy", false, "write it although settings are lost")
 	output := f.String("o", "", "file to write, or directory for systemd's units; else they are printed")
-	c, err := load(f, args, dialect)
+	c, err := loadWith(f, args, dialect, func(o *config.Options) { o.Disabled = true })
 	if err == nil && *to != "toml" && *to != "xinetd" && *to != "inetd" && *to != "systemd" {
 		err = fmt.Errorf("--to: %q is none of toml, xinetd, inetd and systemd", *to)
 	}

@@ -108,6 +108,11 @@ type configuration struct {
 // load reads the files that a command line names, or what inetd reads by
 // itself.
 func load(f *flag.FlagSet, args []string, dialect *string) (c configuration, err error) {
+	return loadWith(f, args, dialect, func(*config.Options) {})
+}
+
+// loadWith is load with other options than the daemon's.
+func loadWith(f *flag.FlagSet, args []string, dialect *string, set func(*config.Options)) (c configuration, err error) {
 	files, err := parse(f, args)
 	if err != nil {
 		return c, err
@@ -116,6 +121,7 @@ func load(f *flag.FlagSet, args []string, dialect *string) (c configuration, err
 		return c, err
 	}
 	c.o.WarnWritable = f.Name() == "check" // what is converted need not be in use
+	set(&c.o)
 	if len(files) == 0 {
 		if own := userFile(os.Geteuid()); own != "" {
 			files, c.notes, c.own = []string{own}, []string{"reading " + own}, true
