@@ -219,6 +219,11 @@ func (w *writer) compare(s, again *Service) {
 			w.lost = append(w.lost, Loss{Pos: s.PosOf("flags"), Service: s.ID, Setting: "flags = " + f.what})
 		}
 	}
+	for _, f := range []struct{ name, before, after string }{{"id", s.ID, again.ID}, {"name", s.Name, again.Name}} {
+		if at, written := s.written[f.name]; written && f.before != f.after {
+			w.lost = append(w.lost, Loss{Pos: at, Service: s.ID, Setting: f.name + " = " + f.before})
+		}
+	}
 	if !reflect.DeepEqual(s.Listen, again.Listen) && len(s.Listen) == len(again.Listen) {
 		w.lost = append(w.lost, Loss{Pos: s.Pos, Service: s.ID, Setting: fmt.Sprintf("listen = %v", s.Listen)})
 	}
