@@ -18,7 +18,7 @@ var lossSettings = map[string]string{
 	"redirect": `redirect = ["192.0.2.1", 80]`, "umask": `umask = "027"`, "nice": `nice = 7`, "env": `env = ["A=b"]`, "passenv": `passenv = ["LANG"]`,
 	"chdir": `chdir = "/srv"`, "chroot": `chroot = "/srv"`, "no_new_privs": `no_new_privs = true`,
 	"only_from": `only_from = ["192.0.2.0/24"]`, "no_access": `no_access = ["192.0.2.0/24"]`, "access_times": `access_times = ["8:00-9:00"]`,
-	"libwrap": `libwrap = true`, "deny_time": `deny_time = "FOREVER"`, "banner": `banner = "/etc/b"`, "banner_success": `banner_success = "/etc/b"`,
+	"libwrap": `libwrap = true`, "libwrap_fail_closed": "libwrap = true\nlibwrap_fail_closed = true", "per_source_prefix": `per_source_prefix = [24, 48]`, "deny_time": `deny_time = "FOREVER"`, "banner": `banner = "/etc/b"`, "banner_success": `banner_success = "/etc/b"`,
 	"banner_fail": `banner_fail = "/etc/b"`, "instances": `instances = 7`, "queue": "instances = 7\nqueue = false", "per_source": `per_source = 7`,
 	"cps": `cps = [7, 9]`, "cps_per_source": `cps_per_source = [7, 9]`, "per_minute": `per_minute = 7`, "per_source_per_minute": `per_source_per_minute = 7`,
 	"max_load": `max_load = 2.5`, "start_timeout": `start_timeout = "7s"`, "idle_timeout": `idle_timeout = "7s"`, "session_timeout": `session_timeout = "7s"`,
