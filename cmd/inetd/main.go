@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	_ "goinetd/cmd/inetd/limits" // first of all
@@ -32,6 +33,12 @@ type tunables struct {
 	identTimeout time.Duration
 	slowReload   time.Duration
 }
+
+// The kernel gives a signal to the process's first thread, even while that is
+// in a call that only a fatal signal ends (TASK_KILLABLE): an open of
+// a file on a server that does not answer, for one. SIGTERM would wait there.
+// So the goroutine that handles signals keeps this thread to itself.
+func init() { runtime.LockOSThread() }
 
 func main() { os.Exit(runMain(tunables{})) }
 

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -285,6 +287,9 @@ func TestReloadHangs(t *testing.T) {
 	defer block(t, d.conf, unix.FAN_OPEN_PERM).Close()
 	d.signal(syscall.SIGHUP)
 	d.find(`reload: still reading the configuration after .*; services go on as they were`, 1)
+	if hanging := d.hanging(); len(hanging) != 1 || hanging[0] == d.pid() { // the kernel leaves the first one the signals
+		t.Errorf("threads %v of process %d hang", hanging, d.pid())
+	}
 	os.Remove(d.conf)
 	d.reload(conf)
 	d.find(`configuration read: 1 service \(0 new, 0 removed\)`, 1)
@@ -293,6 +298,19 @@ func TestReloadHangs(t *testing.T) {
 	}
 	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "a configuration file that cannot be opened for ever",
 		Saw: "served as before; the next SIGHUP reads a new file", Log: "reload: still reading the configuration after 5s; services go on as they were (another SIGHUP begins anew)"})
+}
+
+// hanging returns the threads that nothing but a fatal signal wakes up.
+func (d *daemonProcess) hanging() (ids []int) {
+	d.t.Helper()
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", d.pid()))
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err == nil && strings.Contains(string(text), ") D ") {
+			id, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // The watchdog is answered by a worker, and the manager learns how we are,

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -157,25 +156,10 @@ type difference struct {
 	ours, theirs answer
 }
 
-func (d difference) rules() string { return strings.ReplaceAll(d.allow+"\n"+d.deny, "\\\n", "") }
-
-func (d difference) has(pattern string) bool {
-	return regexp.MustCompile(`(?m)` + pattern).MatchString(d.rules())
-}
-
 // strict reports whether we refuse, for want of a word that is said, whom the
 // library does not.
 func (d difference) strict(problem string) bool {
 	return d.ours.verdict == "denied" && strings.Contains(d.ours.problem, problem)
-}
-
-// without reports whether the answers are the same but for actions that begin
-// with a word.
-func (d difference) without(word string) bool {
-	of := func(a answer) []string {
-		return slices.DeleteFunc(slices.Clone(a.actions), func(s string) bool { return strings.HasPrefix(s, word) })
-	}
-	return d.ours.verdict == d.theirs.verdict && reflect.DeepEqual(of(d.ours), of(d.theirs))
 }
 
 var classes = []differences.Class[difference]{
