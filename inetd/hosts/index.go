@@ -83,15 +83,24 @@ func (x *index) hits(e *endpoint, hits []int32) []int32 {
 		}
 	}
 	if x.names != nil && e.known {
-		name := strings.ToLower(e.name)
-		hits = append(hits, x.names[name]...)
-		for i := 0; i < len(name); i++ {
-			if name[i] == '.' {
-				hits = append(hits, x.names[name[i:]]...)
-			}
-		}
+		hits = x.byName(e.name, hits)
+	}
+	if x.names != nil && e.addr.Zone() != "" { // an interface's name may have a dot
+		hits = x.byName(e.text, hits)
 	}
 	slices.SortFunc(hits, cmp.Compare[int32])
+	return hits
+}
+
+// byName adds the numbers of a name and of its domains.
+func (x *index) byName(name string, hits []int32) []int32 {
+	name = strings.ToLower(name)
+	hits = append(hits, x.names[name]...)
+	for i := 0; i < len(name); i++ {
+		if name[i] == '.' {
+			hits = append(hits, x.names[name[i:]]...)
+		}
+	}
 	return hits
 }
 
@@ -132,12 +141,17 @@ func isName(word string) bool {
 	if isWildcard(word) || byAddress(word) || strings.HasSuffix(word, ".") {
 		return false
 	}
+	letters := false // without one it may match the end of an address
 	for _, c := range []byte(word) {
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '-' || c == '_') {
+		switch {
+		case 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z':
+			letters = true
+		case '0' <= c && c <= '9' || c == '.' || c == '-' || c == '_':
+		default:
 			return false
 		}
 	}
-	return true
+	return letters
 }
 
 // wildcards are the words that stand for more than themselves.
