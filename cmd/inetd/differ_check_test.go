@@ -175,7 +175,7 @@ func TestDifferCheck(t *testing.T) {
 				}
 				list[i].check = findings(t, out)
 				for n := range list[i].services {
-					if !list[i].broken[n] && (!running || probeTCP("127.0.0.1", firstMutatedPort+n) != fmt.Sprintln(n)) {
+					if !list[i].broken[n] && (!running || probeTCPFor(patience, "127.0.0.1", firstMutatedPort+n) != fmt.Sprintln(n)) {
 						down[i] = append(down[i], n)
 					}
 				}

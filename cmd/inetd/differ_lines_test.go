@@ -274,13 +274,15 @@ const silence = 2 * time.Second
 
 // probeTCP returns what comes over a connection: a line, or "closed", "silent" or
 // "refused".
-func probeTCP(address string, port int) string {
+func probeTCP(address string, port int) string { return probeTCPFor(silence, address, port) }
+
+func probeTCPFor(limit time.Duration, address string, port int) string {
 	c, err := net.DialTimeout("tcp", net.JoinHostPort(address, fmt.Sprint(port)), patience)
 	if err != nil {
 		return "refused"
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(silence))
+	c.SetDeadline(time.Now().Add(limit))
 	text, err := io.ReadAll(io.LimitReader(c, 2000))
 	if e, slow := err.(net.Error); slow && e.Timeout() {
 		return "silent"
