@@ -104,6 +104,9 @@ func (r *inetdReader) entry(text string, odd bool) {
 		r.report(Error, name, faultf("close the quote, or do not begin the argument with one", "%v", err))
 		return
 	}
+	if len(f) == 0 { // only odd blanks
+		return
+	}
 	if len(f) == 1 && strings.HasSuffix(f[0], ":") {
 		r.defaultHosts(strings.TrimSuffix(f[0], ":"))
 		return

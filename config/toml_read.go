@@ -42,7 +42,9 @@ func ReadTOML(file, text string, o Options) ([]*Service, []Problem) {
 		if len(key) < 2 || key[0] != "service" || services[key[1]] == nil {
 			continue
 		}
-		if table, ok := services[key[1]].(map[string]any); ok {
+		if table, ok := services[key[1]].(map[string]any); ok && strings.TrimSpace(key[1]) == "" {
+			r.report(r.posOf("service", key[1]), Error, "", "write [service.NAME]", "a service has no name")
+		} else if ok {
 			r.service(table, key[1], defaults)
 		} else {
 			r.report(r.posOf("service", key[1]), Error, key[1], "write [service."+key[1]+"] and its settings below", "this is not a service")
