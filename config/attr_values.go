@@ -326,7 +326,7 @@ func setPrefixes(b *builder, v []word) *fault {
 		}
 		lengths[i] = n
 	}
-	if b.s.PerSourcePrefix = (Prefixes{lengths[0], lengths[1]}); b.s.PerSourcePrefix == DefaultPrefixes {
+	if b.s.PerSourcePrefix = (Prefixes{uint8(lengths[0]), uint8(lengths[1])}); b.s.PerSourcePrefix == DefaultPrefixes {
 		b.s.PerSourcePrefix = Prefixes{}
 	}
 	return nil
@@ -334,7 +334,7 @@ func setPrefixes(b *builder, v []word) *fault {
 
 func getPrefixes(s *Service) []string {
 	p := cmp.Or(s.PerSourcePrefix, DefaultPrefixes)
-	return []string{strconv.Itoa(p.IPv4), strconv.Itoa(p.IPv6)}
+	return []string{strconv.Itoa(int(p.IPv4)), strconv.Itoa(int(p.IPv6))}
 }
 
 func getRate(field func(*Service) Rate) func(*Service) []string {

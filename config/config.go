@@ -152,7 +152,7 @@ const Forever time.Duration = -1
 
 // Prefixes are the lengths of the networks whose addresses count as one client.
 // The zero value means those of [DefaultPrefixes].
-type Prefixes struct{ IPv4, IPv6 int }
+type Prefixes struct{ IPv4, IPv6 uint8 }
 
 // DefaultPrefixes count each IPv4 address, and each /64 of IPv6: a host has
 // all addresses of one (RFC 4291).

@@ -109,10 +109,10 @@ const maxRechecks = 16
 // beginRecheckLocked reports whether a client is to be looked at again before
 // it is refused. It keeps its reservation until then.
 func (s *Server) beginRecheckLocked(c *client, d *decision) bool {
-	if d.Reason != "" || c.svc.rechecks >= maxRechecks || !c.svc.gate.AtLimit(c.def.Limits, c.from.Addr()) {
+	if d.Reason != "" || !c.svc.gate.AtLimit(c.def.Limits, c.from.Addr()) || c.svc.waitingLocked().rechecks >= maxRechecks {
 		return false
 	}
-	c.svc.rechecks++
+	c.svc.waiting.rechecks++
 	s.rechecks++
 	return true
 }
@@ -130,7 +130,7 @@ func (s *Server) recheck(sc *scratch, c client, d decision, try int) {
 		s.recheckLater(c, d, try+1)
 		return
 	}
-	c.svc.rechecks--
+	c.svc.waiting.rechecks--
 	s.rechecks--
 	s.admitLocked(&c, &d, c.from.Addr())
 	s.mu.Unlock()

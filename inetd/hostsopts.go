@@ -84,11 +84,12 @@ func (s *Server) runCommands(sc *scratch, c *client, commands []string, then fun
 	}
 	begin := func(sc *scratch) { s.runNext(sc, c, commands, then) }
 	s.mu.Lock()
-	wait := c.svc.commands >= maxCommands
+	w := c.svc.waitingLocked()
+	wait := w.commands >= maxCommands
 	if wait {
-		c.svc.commandQueue = append(c.svc.commandQueue, func() { s.addJob(begin) })
+		w.queue = append(w.queue, func() { s.addJob(begin) })
 	} else {
-		c.svc.commands++
+		w.commands++
 	}
 	s.mu.Unlock()
 	if !wait {
@@ -102,11 +103,12 @@ func (s *Server) runNext(sc *scratch, c *client, commands []string, then func(*s
 		return
 	}
 	s.mu.Lock()
-	if queue := c.svc.commandQueue; len(queue) > 0 {
-		c.svc.commandQueue = queue[1:]
-		queue[0]()
+	if w := c.svc.waiting; len(w.queue) > 0 {
+		next := w.queue[0]
+		w.queue = w.queue[1:]
+		next()
 	} else {
-		c.svc.commands--
+		w.commands--
 	}
 	s.mu.Unlock()
 	then(sc)

@@ -348,11 +348,25 @@ type activeService struct {
 	busy      bool  // saturated only until a reservation is entered or cancelled
 	holds     int32 // starts that hang or are tried again: its listeners are in statePaused
 
-	rechecks     int      // clients that are looked at again before they are refused
-	commands     int      // clients for whom spawn commands of hosts_options(5) run
-	commandQueue []func() // clients whose commands are to be run after those
+	waiting *waiting // clients that something is to happen for first; nil: none ever
 
 	slowStarts atomic.Int32 // so many starts are forked, because one hung
+}
+
+// waiting counts the clients of a service that wait for something other than
+// a slot.
+type waiting struct {
+	rechecks int      // are looked at again before they are refused
+	commands int      // spawn commands of hosts_options(5) run for them
+	queue    []func() // whose commands are to be run after those
+}
+
+// waitingLocked returns who waits.
+func (svc *activeService) waitingLocked() *waiting {
+	if svc.waiting == nil {
+		svc.waiting = new(waiting)
+	}
+	return svc.waiting
 }
 
 // release frees the slot of a client that has been served.

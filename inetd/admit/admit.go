@@ -18,27 +18,27 @@ import (
 // Limits are those of one service; 0 is no limit, and less than 0 admits
 // nobody.
 type Limits struct {
-	Instances          int  // at once
-	Queue              bool // clients over Instances wait, and are not refused
-	PerSource          int  // at once for one client address
-	PerMinute          int  // starts in a minute; more is a loop
-	PerSourcePerMinute int  // starts in a minute for one client address
+	Instances          int             // at once
+	Queue              bool            // clients over Instances wait, and are not refused
+	PerSourcePrefix    config.Prefixes // which addresses count as one client
+	PerSource          int             // at once for one client address
+	PerMinute          int             // starts in a minute; more is a loop
+	PerSourcePerMinute int             // starts in a minute for one client address
 	CPS                config.Rate
 	CPSPerSource       config.Rate
-	PerSourcePrefix    config.Prefixes // which addresses count as one client
 }
 
 // Source returns the address of the network that a client counts as. Clients
 // of link-local addresses count one by one: all hosts of a link share their
 // network.
 func (l *Limits) Source(client netip.Addr) netip.Addr {
-	bits := l.PerSourcePrefix.IPv4
+	bits := int(l.PerSourcePrefix.IPv4)
 	switch {
 	case !client.Is4():
 		if client.IsLinkLocalUnicast() {
 			return client
 		}
-		bits = cmp.Or(l.PerSourcePrefix.IPv6, config.DefaultPrefixes.IPv6)
+		bits = int(cmp.Or(l.PerSourcePrefix.IPv6, config.DefaultPrefixes.IPv6))
 	case bits == 0 || bits == 32:
 		return client
 	}
@@ -78,9 +78,9 @@ func (l *Limits) Network(client netip.Addr) netip.Prefix {
 	source, bits := l.Source(client), client.BitLen()
 	switch p := l.PerSourcePrefix; {
 	case client.Is4():
-		bits = cmp.Or(p.IPv4, config.DefaultPrefixes.IPv4)
+		bits = int(cmp.Or(p.IPv4, config.DefaultPrefixes.IPv4))
 	case !client.IsLinkLocalUnicast():
-		bits = cmp.Or(p.IPv6, config.DefaultPrefixes.IPv6)
+		bits = int(cmp.Or(p.IPv6, config.DefaultPrefixes.IPv6))
 	}
 	return netip.PrefixFrom(source.WithZone(""), bits)
 }
@@ -101,8 +101,7 @@ type Gate struct {
 	rates  map[netip.Addr]rate
 
 	cps     meter
-	sources meters
-	full    time.Duration // until when sources is full of clients that are paused; 0: not known
+	sources *meters // nil: there are none
 }
 
 type rate struct {
@@ -132,7 +131,11 @@ func (m *meter) over(r config.Rate, now time.Duration) bool {
 	return float64(m.n) > float64(r.Max)*max(passed, time.Second).Seconds()
 }
 
-type meters map[netip.Addr]meter
+// meters are those of clients, by Limits.Source.
+type meters struct {
+	of   map[netip.Addr]meter
+	full time.Duration // until when it is full of clients that are paused; 0: not known
+}
 
 // Running returns the number of those let in and not released.
 func (g *Gate) Running() int { return g.running }
@@ -244,14 +247,18 @@ func (g *Gate) ResetRates() { g.starts, g.cps = 0, meter{} }
 // meterSource counts a start of one client. A client that exceeds the rate is
 // refused until the pause is over; others are not affected.
 func (g *Gate) meterSource(r config.Rate, now time.Duration, from netip.Addr) Reason {
-	m, known := g.sources[from]
+	if g.sources == nil {
+		g.sources = &meters{of: map[netip.Addr]meter{}}
+	}
+	sources := g.sources
+	m, known := sources.of[from]
 	if m.paused > now {
 		return Paused
 	}
 	if m.paused > 0 {
 		m = meter{}
 	}
-	if !known && len(g.sources) >= maxSources && !g.evictMeters(r, now) {
+	if !known && len(sources.of) >= maxSources && !sources.evict(r, now) {
 		return PerSourceCPS // nobody is forgotten who is kept out
 	}
 	reason := Reason("")
@@ -259,33 +266,30 @@ func (g *Gate) meterSource(r config.Rate, now time.Duration, from netip.Addr) Re
 		m.paused = now + r.Pause
 		reason = PerSourceCPS
 	}
-	if g.sources == nil {
-		g.sources = meters{}
-	}
-	g.sources[from] = m
+	sources.of[from] = m
 	return reason
 }
 
-// evictMeters makes room in the table: windows that have ended, and if that is
+// evict makes room in the table: windows that have ended, and if that is
 // not enough, the oldest quarter of those that are not paused. It reports
 // whether there is room.
-func (g *Gate) evictMeters(r config.Rate, now time.Duration) bool {
-	if now < g.full {
+func (t *meters) evict(r config.Rate, now time.Duration) bool {
+	if now < t.full {
 		return false
 	}
-	for a, m := range g.sources {
+	for a, m := range t.of {
 		if m.paused <= now && now-m.since > time.Duration(r.Max)*time.Second {
-			delete(g.sources, a)
+			delete(t.of, a)
 		}
 	}
-	if len(g.sources) < maxSources*3/4 {
+	if len(t.of) < maxSources*3/4 {
 		return true
 	}
-	evictOldest(g.sources, func(m meter) (time.Duration, bool) { return m.since, m.paused <= now })
-	if len(g.sources) < maxSources {
+	evictOldest(t.of, func(m meter) (time.Duration, bool) { return m.since, m.paused <= now })
+	if len(t.of) < maxSources {
 		return true
 	}
-	g.full = now + fullTime
+	t.full = now + fullTime
 	return false
 }
 

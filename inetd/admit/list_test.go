@@ -165,8 +165,8 @@ func TestCPSPerSource(t *testing.T) {
 		g.Enter(limits, time.Minute, a)
 		a = a.Next()
 	}
-	if len(g.sources) > maxSources {
-		t.Errorf("%d clients in the table", len(g.sources))
+	if len(g.sources.of) > maxSources {
+		t.Errorf("%d clients in the table", len(g.sources.of))
 	}
 	if got := g.Enter(limits, time.Minute, client); got != Paused {
 		t.Errorf("who is kept out is forgotten: %q", got)

@@ -87,8 +87,8 @@ func TestMetersBounded(t *testing.T) {
 	if reason := g.Enter(l, time.Minute, first); reason != Paused {
 		t.Errorf("the first of 70,000 that are paused: %q", reason)
 	}
-	if reason := g.Enter(l, time.Minute, a); reason != PerSourceCPS || len(g.sources) != maxSources {
-		t.Errorf("a newcomer: %q, %d are known", reason, len(g.sources))
+	if reason := g.Enter(l, time.Minute, a); reason != PerSourceCPS || len(g.sources.of) != maxSources {
+		t.Errorf("a newcomer: %q, %d are known", reason, len(g.sources.of))
 	}
 	if reason := g.Enter(l, 2*time.Hour, a); reason != "" {
 		t.Errorf("after the pauses: %q", reason)
