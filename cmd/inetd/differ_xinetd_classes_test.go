@@ -1,19 +1,186 @@
 package main
 
-// A differenceClass is one kind of difference from xinetd that
-// docs/differences.md explains.
+import (
+	"slices"
+	"strings"
+)
+
+// A differenceClass is one kind of difference from xinetd. The table of
+// docs/differences.md has its reason.
 type differenceClass struct {
 	name string
 	is   func(difference) bool
 }
 
-var xinetdClasses = []differenceClass{}
+// xinetdClasses are looked through in this order.
+var xinetdClasses = []differenceClass{
+	{"variables of the connection", func(d difference) bool {
+		return strings.HasPrefix(d.field, "env ") && d.theirs == "" && slices.Contains([]string{"PROTO", "REMOTE_ADDR", "REMOTE_PORT", "TCPLOCALIP", "TCPLOCALPORT", "TCPREMOTEIP", "TCPREMOTEPORT"}, d.field[4:])
+	}},
+	{"soft limit of open files", func(d difference) bool {
+		return d.field == "rlimit7" && !d.service.wrote("rlimit_files") && d.theirs == "4000 4000" && d.here == "1000 4000"
+	}},
+	{"a quote begins a word", func(d difference) bool {
+		return d.field == "argv" && quoteBegins(d.service.of("server_args"))
+	}},
+	{"REMOTE_HOST of wait services", func(d difference) bool {
+		return d.field == "env REMOTE_HOST" && strings.HasSuffix(d.service.kind, " wait") && d.here == ""
+	}},
+	{"a variable twice", func(d difference) bool {
+		return strings.HasPrefix(d.field, "env ") && strings.Count(d.service.of("env"), d.field[4:]+"=") > 1
+	}},
+	{"nice below zero", func(d difference) bool {
+		return d.field == "nice" && d.service.of("nice") == "-5" && d.service.of("user") != "root"
+	}},
+	{"chargen's first character", func(d difference) bool {
+		return d.field == "text" && d.service.name == "chargen" && strings.ReplaceAll(d.here, " ", "") != d.here
+	}},
+	{"the form of daytime", func(d difference) bool {
+		return d.field == "text" && (d.service.name == "daytime" || d.service.kind == "redirect") && strings.Contains(d.here, "99:99:99 9999")
+	}},
+	{"lists for a stream with wait", func(d difference) bool {
+		return d.service.kind == "stream wait" && d.listed()
+	}},
+	{"per_source in defaults and a stream with wait", func(d difference) bool {
+		return d.service.kind == "stream wait" && d.effective("per_source") != "" && d.effective("per_source") != "UNLIMITED"
+	}},
+	{"banners of a stream with wait", func(d difference) bool {
+		return d.service.kind == "stream wait" && d.effective("banner")+d.effective("banner_success")+d.effective("banner_fail") != ""
+	}},
+	{"v6only", func(d difference) bool {
+		return d.reached() && d.effective("v6only") != ""
+	}},
+	{"an address of the other family than the flag", func(d difference) bool {
+		bound := d.bound()
+		six, four := d.service.has("flags", "IPv6"), d.service.has("flags", "IPv4")
+		return d.reached() && (six && !four && strings.Contains(bound, ".") || four && !six && strings.Contains(bound, ":"))
+	}},
+	{"bind to a name and a flag", func(d difference) bool {
+		return d.reached() && d.bound() == "localhost" && (d.service.has("flags", "IPv6") || d.service.has("flags", "IPv4"))
+	}},
+	{"bind to a name", func(d difference) bool {
+		return d.reached() && d.bound() == "localhost" && d.theirs == "refused" || d.theirs == "silent"
+	}},
+	{"all addresses of one family", func(d difference) bool {
+		return d.reached() && (d.bound() == "::" || d.bound() == "0.0.0.0")
+	}},
+	{"groups of a user without an entry", func(d difference) bool {
+		return d.field == "outcome" && d.service.of("user") == "12345" && d.effective("groups") == "yes" && d.here == "served"
+	}},
+	{"IPv6 prefixes of 128", func(d difference) bool {
+		return d.access() && strings.Contains(d.probe.from, ":") && d.lists("/128")
+	}},
+	{"names of networks", func(d difference) bool {
+		return d.access() && d.lists("testnet") && strings.HasPrefix(d.probe.from, "192.0.2.")
+	}},
+	{"names of IPv4 clients", func(d difference) bool {
+		return d.access() && !strings.Contains(d.probe.from, ":") && !d.service.has("flags", "IPv4") && (d.lists(".test") || d.lists("localhost"))
+	}},
+	{"refused clients count", func(d difference) bool {
+		return d.field == "outcome" && (d.theirs == "refused" || d.theirs == "closed") && d.service.counts(d.file) && d.anyClosed()
+	}},
+	{"datagrams that wait", func(d difference) bool {
+		return d.field == "outcome" && d.service.kind == "datagram wait" && !d.first && d.theirs == "silent" && d.here == "served"
+	}},
+	{"the source address of an internal UDP service", func(d difference) bool {
+		return d.field == "source" && d.here == d.probe.to
+	}},
+	{"the log of clients with different answers", func(d difference) bool {
+		return d.field == "log" && d.otherAnswers()
+	}},
+	{"START and EXIT of a refusal", func(d difference) bool {
+		return d.field == "log" && d.here == "" && !strings.HasPrefix(d.theirs, "FAIL") && d.anyClosed()
+	}},
+	{"FAIL without HOST", func(d difference) bool {
+		return d.field == "log" && strings.HasPrefix(d.theirs+d.here, "FAIL") && !d.logsHost()
+	}},
+}
 
+// classOf returns the class of a difference, or nil.
 func classOf(d difference) *differenceClass {
 	for i := range xinetdClasses {
-		if c := &xinetdClasses[i]; c.is != nil && c.is(d) {
+		if c := &xinetdClasses[i]; c.is(d) {
 			return c
 		}
 	}
 	return nil
+}
+
+// quoteBegins reports whether one of some words begins with a quote.
+func quoteBegins(words string) bool {
+	return slices.ContainsFunc(strings.Fields(words), func(w string) bool { return w[0] == '\'' || w[0] == '"' })
+}
+
+// effective returns what a service or, where it says nothing, the defaults
+// write for a setting.
+func (d difference) effective(name string) string {
+	if d.service.wrote(name) {
+		return d.service.of(name)
+	}
+	return d.file.of(name)
+}
+
+// bound returns the address of a service.
+func (d difference) bound() string {
+	if own := d.service.of("bind") + d.service.of("interface"); own != "" {
+		return strings.Replace(own, "alice.test", "10.1.2.3", 1)
+	}
+	return d.file.of("bind")
+}
+
+// listed reports whether a service has a condition on its clients.
+func (d difference) listed() bool {
+	for _, name := range []string{"only_from", "no_access", "access_times", "libwrap", "max_load"} {
+		if d.service.wrote(name) || d.effective(name) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// lists reports whether a word is in the lists that apply.
+func (d difference) lists(word string) bool {
+	return strings.Contains(d.service.of("only_from")+" "+d.service.of("no_access")+" "+d.file.of("only_from")+" "+d.file.of("no_access"), word)
+}
+
+// reached reports whether only one of the daemons was listening there.
+func (d difference) reached() bool {
+	return d.field == "outcome" && (d.theirs == "refused" || d.here == "refused" || d.service.datagram())
+}
+
+// access reports whether only one of the daemons admitted a client.
+func (d difference) access() bool {
+	served := d.theirs == "served" || d.here == "served"
+	other := d.theirs == "closed" || d.here == "closed" || d.service.datagram()
+	return d.field == "outcome" && served && other
+}
+
+// anyClosed reports whether xinetd refused a client of the service.
+func (d difference) anyClosed() bool {
+	return slices.ContainsFunc(d.both[0].Answers[d.service.id], func(a answer) bool { return a.Outcome != "served" })
+}
+
+// otherAnswers reports whether clients of the service got different answers.
+func (d difference) otherAnswers() bool {
+	for i, a := range d.both[0].Answers[d.service.id] {
+		if a.Outcome != d.both[1].Answers[d.service.id][i].Outcome {
+			return true
+		}
+	}
+	return false
+}
+
+// logsHost reports whether log_on_failure has HOST for a service.
+func (d difference) logsHost() bool {
+	host := d.file.of("log_on_failure") != "" && strings.Contains(d.file.of("log_on_failure"), "HOST")
+	for _, a := range d.service.settings {
+		switch has := slices.Contains(strings.Fields(a.value), "HOST"); {
+		case a.name != "log_on_failure":
+		case a.op == "=":
+			host = has
+		case has:
+			host = a.op == "+="
+		}
+	}
+	return host
 }

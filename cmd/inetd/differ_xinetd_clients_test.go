@@ -40,8 +40,8 @@ type result struct {
 
 // An answer is what a client received.
 type answer struct {
-	Outcome string            // refused (no connection), closed (nothing received), silent (in time), answered, or an error
-	Facts   map[string]string // of an answer: what the program reported, or the text
+	Outcome string            // refused (no connection), closed (nothing but banners received), silent (in time), served, or an error
+	Facts   map[string]string // what the program reported, or the text
 }
 
 // differVariable has the run, as JSON.
@@ -73,7 +73,9 @@ func insideRun(t *testing.T, seed int64) {
 		return regexp.MustCompile("Started working|configuration read").Match(text)
 	})
 	v := &visitor{run: r, pid: cmd.Process.Pid, answers: map[string][]answer{}}
+	began := time.Now()
 	v.visitAll(f)
+	os.WriteFile(fmt.Sprintf("/tmp/h10/diffb.tmp/time%d-%s", r.File, filepath.Base(filepath.Dir(r.Program))), []byte(fmt.Sprint(time.Since(began), v.slow)), 0o644)
 	cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-ended:
@@ -129,6 +131,7 @@ type visitor struct {
 	pid     int
 	mu      sync.Mutex
 	answers map[string][]answer
+	slow    []string
 }
 
 // visitAll asks every service. Those that count their clients come last, one
@@ -143,9 +146,11 @@ func (v *visitor) visitAll(f *xinetdFile) {
 			continue
 		}
 		together.Go(func() {
-			free <- struct{}{}
+			if !s.datagram() { // which wait most of the time
+				free <- struct{}{}
+				defer func() { <-free }()
+			}
 			v.visit(s, false)
-			<-free
 		})
 	}
 	together.Wait()
@@ -157,8 +162,11 @@ func (v *visitor) visitAll(f *xinetdFile) {
 
 // counts reports whether a service has a limit on its clients that they reach.
 func (s *xinetdService) counts(f *xinetdFile) bool {
+	if s.datagram() {
+		return false
+	}
 	small := f.of("instances") == "3" || f.of("per_source") == "2"
-	return small || s.wrote("instances") || s.wrote("per_source") || s.wrote("cps") || s.holds()
+	return small || s.wrote("instances") || s.wrote("per_source") || s.wrote("cps") && s.kind != "stream wait" || s.holds()
 }
 
 // holds reports whether clients of a service stay.
@@ -185,6 +193,7 @@ func (v *visitor) settle(running int) {
 // visit asks one service.
 func (v *visitor) visit(s *xinetdService, alone bool) {
 	var list []answer
+	bb := time.Now()
 	var held []net.Conn
 	var pids []int
 	for _, p := range s.probes {
@@ -209,6 +218,9 @@ func (v *visitor) visit(s *xinetdService, alone bool) {
 	}
 	v.mu.Lock()
 	v.answers[s.id] = list
+	if e := time.Since(bb); e > time.Second {
+		v.slow = append(v.slow, fmt.Sprint(s.id, s.kind, e, alone))
+	}
 	v.mu.Unlock()
 }
 
@@ -250,7 +262,7 @@ func (v *visitor) ask(s *xinetdService, p probe) (answer, int, net.Conn) {
 	}
 	text, err := readReport(c, s.name == "chargen")
 	a, pid := s.answerOf(text, c.LocalAddr().(*net.TCPAddr).Port)
-	if a.Outcome != "answered" && errors.Is(err, os.ErrDeadlineExceeded) {
+	if a.Outcome != "served" && errors.Is(err, os.ErrDeadlineExceeded) {
 		a.Outcome = "silent"
 	}
 	if p.hold && pid > 0 {
@@ -304,18 +316,16 @@ func (s *xinetdService) answerOf(text string, port int) (a answer, pid int) {
 	if text == "" && s.name != "discard" {
 		return answer{Outcome: "closed"}, 0
 	}
-	a = answer{Outcome: "answered", Facts: map[string]string{}}
+	a = answer{Outcome: "served", Facts: map[string]string{}}
 	before, report, ok := strings.Cut(text, "report ")
 	if !ok {
-		if s.name == "time" && len(text) >= 4 {
-			text = text[:len(text)-4] + "TIME"
-		} else if len(text) > 150 {
-			text = text[:150]
+		a.Facts["text"] = s.textOf(text)
+		if strings.HasPrefix(s.kind, "internal") || s.kind == "redirect" {
+			before = regexp.MustCompile(`^(banner|welcome|denied)\n`).ReplaceAllString(text, "")
 		}
-		if s.name != "echo" && s.name != "chargen" {
-			text = regexp.MustCompile("[0-9]").ReplaceAllString(text, "9")
+		if before == text && (s.kind == "program" || s.kind == "mux") || before == "" || strings.HasPrefix(before, "denied") {
+			a.Outcome = "closed"
 		}
-		a.Facts["text"] = text
 		return a, 0
 	}
 	if before != "" {
@@ -339,6 +349,18 @@ func (s *xinetdService) answerOf(text string, port int) (a answer, pid int) {
 		a.Facts[name] = value
 	}
 	return a, pid
+}
+
+// textOf returns a text of no program without the time and without what is
+// behind two lines.
+func (s *xinetdService) textOf(text string) string {
+	switch {
+	case s.name == "time" && len(text) >= 4 && s.kind != "redirect":
+		return text[:len(text)-4] + "TIME"
+	case s.name == "echo" || s.name == "chargen":
+		return text[:min(len(text), 150)]
+	}
+	return regexp.MustCompile("[0-9]").ReplaceAllString(text, "9")
 }
 
 // serviceLog returns the log lines of each service, by its id, without dates,

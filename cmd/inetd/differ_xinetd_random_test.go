@@ -277,6 +277,9 @@ func (d dice) limits(f *xinetdFile, s *xinetdService, maybe func(n int, name, va
 		maybe(6, "instances", d.of("1", "2", "UNLIMITED"))
 		maybe(6, "per_source", d.of("1", "2", "UNLIMITED"))
 	}
+	if s.kind == "stream wait" {
+		maybe(1, "cps", "20 60") // where it cannot know the client, xinetd starts programs without an end
+	}
 	if s.kind == "program" || s.kind == "internal" {
 		maybe(12, "cps", d.of("1 60", "2 60", "3 60"))
 	}
@@ -296,7 +299,7 @@ func (d dice) access(f *xinetdFile, s *xinetdService, maybe func(n int, name, va
 	}
 	rare := 1
 	if s.kind == "stream wait" {
-		rare = 4 // xinetd starts programs without an end where one has a list
+		rare = 4
 	}
 	list(4*rare, "only_from", d.addresses)
 	list(12*rare, "only_from", d.addresses)
@@ -355,7 +358,9 @@ func (d dice) probesOf(s *xinetdService) {
 	}
 	first := s.probes[0]
 	switch {
-	case s.wrote("cps"):
+	case s.datagram() && s.name == "discard": // nobody answers
+		s.probes = s.probes[:1]
+	case s.wrote("cps") && s.kind != "stream wait":
 		for range 4 {
 			s.probes = append(s.probes, probe{from: first.from, to: first.to})
 		}

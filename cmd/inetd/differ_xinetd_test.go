@@ -38,7 +38,7 @@ type difference struct {
 	xinetd, ours *answer // of that probe
 	field        string  // outcome, the name of a fact, or log
 	theirs, here string
-	alsoAnswers  bool // the log: other clients of the service got other answers
+	both         *[2]result
 }
 
 func (d difference) String() string {
@@ -62,7 +62,8 @@ func TestDifferXinetd(t *testing.T) {
 		insideRun(t, seed)
 		return
 	}
-	const files = 15
+	const files, secondLooks = 15, 0
+	begun := time.Now()
 	dir := folder(t)
 	command(t, "gcc", "-static", "-O2", "-o", dir+"/report", "testdata/report.c")
 	ours := filepath.Join(dir, "xinetd")
@@ -71,13 +72,14 @@ func TestDifferXinetd(t *testing.T) {
 	var suspects []int
 	count := map[string]int{}
 	var all sync.WaitGroup
-	free := make(chan struct{}, 3)
+	free := make(chan struct{}, 4)
 	for n := range files {
 		all.Go(func() {
 			free <- struct{}{}
 			defer func() { <-free }()
-			f, pair := runBoth(t, seed, n, dir, xinetd, ours, 1500*time.Millisecond)
+			f, pair := runBoth(t, seed, n, dir, xinetd, ours, 1000*time.Millisecond)
 			_, unexplained := compareRuns(f, pair, count, &mu)
+			DUMP(n, f, pair, unexplained)
 			if len(unexplained) > 0 {
 				mu.Lock()
 				suspects = append(suspects, n)
@@ -86,7 +88,12 @@ func TestDifferXinetd(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for _, n := range suspects {
+	t.Logf("%v for the first look; to be looked at again: %v", time.Since(begun).Round(time.Second), suspects)
+	for i, n := range suspects {
+		if i == secondLooks {
+			t.Errorf("%d files have differences that nothing explains; the others are not looked at again", len(suspects))
+			break
+		}
 		f, pair := runBoth(t, seed, n, dir, xinetd, ours, 6*time.Second)
 		_, unexplained := compareRuns(f, pair, map[string]int{}, &mu)
 		report(t, seed, f, pair, unexplained)
@@ -94,7 +101,7 @@ func TestDifferXinetd(t *testing.T) {
 	for _, class := range slices.Sorted(maps.Keys(count)) {
 		t.Logf("%5d %s", count[class], class)
 	}
-	if count["same: answered"] < 500 || count["same: closed"] < 50 {
+	if count["same: served"] < 500 || count["same: closed"] < 50 {
 		t.Errorf("too few clients are served or refused: %v", count)
 	}
 }
@@ -154,12 +161,11 @@ func (s *xinetdService) compare(f *xinetdFile, pair [2]result, same func(string)
 	if len(theirs) != len(s.probes) || len(ours) != len(s.probes) {
 		return nil // the run failed, and says so
 	}
-	outcomes := false
 	for i := range s.probes {
-		d := difference{file: f, service: s, probe: &s.probes[i], first: i == 0, xinetd: &theirs[i], ours: &ours[i]}
+		d := difference{both: &pair, file: f, service: s, probe: &s.probes[i], first: i == 0, xinetd: &theirs[i], ours: &ours[i]}
 		if theirs[i].Outcome != ours[i].Outcome {
 			d.field, d.theirs, d.here = "outcome", theirs[i].Outcome, ours[i].Outcome
-			list, outcomes = append(list, d), true
+			list = append(list, d)
 			continue
 		}
 		same(ours[i].Outcome)
@@ -187,10 +193,10 @@ func (s *xinetdService) compare(f *xinetdFile, pair [2]result, same func(string)
 			same("line of the log")
 			continue
 		}
-		list = append(list, difference{file: f, service: s, field: "log", theirs: line, alsoAnswers: outcomes})
+		list = append(list, difference{both: &pair, file: f, service: s, field: "log", theirs: line})
 	}
 	for _, line := range left {
-		list = append(list, difference{file: f, service: s, field: "log", here: line, alsoAnswers: outcomes})
+		list = append(list, difference{both: &pair, file: f, service: s, field: "log", here: line})
 	}
 	return list
 }
@@ -225,4 +231,16 @@ func report(t *testing.T, seed int64, f *xinetdFile, pair [2]result, unexplained
 		}
 		t.Logf("GOINETD_SEED=%d\n%s", seed, b.String())
 	}
+}
+
+func DUMP(n int, f *xinetdFile, pair [2]result, unexplained []difference) {
+	o, _ := os.Create(fmt.Sprintf("/tmp/h10/diffb.tmp/dump%d", n))
+	for _, d := range unexplained {
+		fmt.Fprintf(o, "D %d %s %s | %s | %v | %q | %q\n", n, d.service.id, d.service.kind, d.field, d.probe, d.theirs, d.here)
+	}
+	for _, s := range f.services {
+		fmt.Fprintf(o, "S %d %s %s %v\n  theirs %v\n  ours %v\n logs\n   %v\n   %v\n", n, s.id, s.kind, s.settings, pair[0].Answers[s.id], pair[1].Answers[s.id], strings.Join(pair[0].Log[s.id], "\n   "), strings.Join(pair[1].Log[s.id], "\n   "))
+	}
+	fmt.Fprintf(o, "DEF %v\nX %s\nO %s\n", f.defaults, pair[0].Daemon, pair[1].Daemon)
+	o.Close()
 }
