@@ -1,8 +1,11 @@
 package main
 
 import (
+	"os"
+	"regexp"
 	"slices"
 	"strings"
+	"testing"
 )
 
 // A differenceClass is one kind of difference from xinetd. The table of
@@ -21,7 +24,8 @@ var xinetdClasses = []differenceClass{
 		return d.field == "rlimit7" && !d.service.wrote("rlimit_files") && d.theirs == "4000 4000" && d.here == "1000 4000"
 	}},
 	{"a quote begins a word", func(d difference) bool {
-		return d.field == "argv" && quoteBegins(d.service.of("server_args"))
+		status := strings.Contains(d.service.of("server_args"), "exit3") && strings.Contains(d.theirs+d.here, "EXIT status=")
+		return (d.field == "argv" || d.field == "log" && status) && quoteBegins(d.service.of("server_args"))
 	}},
 	{"REMOTE_HOST of wait services", func(d difference) bool {
 		return d.field == "env REMOTE_HOST" && strings.HasSuffix(d.service.kind, " wait") && d.here == ""
@@ -59,7 +63,7 @@ var xinetdClasses = []differenceClass{
 		return d.reached() && d.bound() == "localhost" && (d.service.has("flags", "IPv6") || d.service.has("flags", "IPv4"))
 	}},
 	{"bind to a name", func(d difference) bool {
-		return d.reached() && d.bound() == "localhost" && d.theirs == "refused" || d.theirs == "silent"
+		return d.reached() && d.bound() == "localhost" && (d.theirs == "refused" || d.theirs == "silent")
 	}},
 	{"all addresses of one family", func(d difference) bool {
 		return d.reached() && (d.bound() == "::" || d.bound() == "0.0.0.0")
@@ -85,15 +89,69 @@ var xinetdClasses = []differenceClass{
 	{"the source address of an internal UDP service", func(d difference) bool {
 		return d.field == "source" && d.here == d.probe.to
 	}},
+	{"xinetd's child ends of SIGPIPE", func(d difference) bool {
+		return (d.field == "outcome" || d.field == "text" || strings.HasPrefix(d.theirs, "EXIT signal=13") || d.field == "log" && d.theirs == "") && d.inLog(0, "EXIT signal=13") && !d.inLog(1, "EXIT signal=13")
+	}},
+	{"programs behind tcpmux", func(d difference) bool {
+		return d.field == "outcome" && d.service.kind == "mux" && d.theirs == "closed" && d.here == "served"
+	}},
+	{"access_times behind tcpmux", func(d difference) bool {
+		return d.field == "outcome" && d.service.kind == "mux" && d.theirs == "served" && d.here == "closed" && d.inLog(1, "FAIL time")
+	}},
+	{"the log of services behind tcpmux", func(d difference) bool {
+		return d.field == "log" && d.service.kind == "mux" && d.theirs == ""
+	}},
+	{"replies of tcpmux", func(d difference) bool {
+		return d.field == "text" && d.service.kind == "mux"
+	}},
 	{"the log of clients with different answers", func(d difference) bool {
 		return d.field == "log" && d.otherAnswers()
 	}},
 	{"START and EXIT of a refusal", func(d difference) bool {
 		return d.field == "log" && d.here == "" && !strings.HasPrefix(d.theirs, "FAIL") && d.anyClosed()
 	}},
+	{"log_on_failure is not written", func(d difference) bool {
+		return d.field == "log" && strings.HasPrefix(d.here, "FAIL") && d.effective("log_on_failure") == ""
+	}},
 	{"FAIL without HOST", func(d difference) bool {
 		return d.field == "log" && strings.HasPrefix(d.theirs+d.here, "FAIL") && !d.logsHost()
 	}},
+	{"EXIT of time and daytime", func(d difference) bool {
+		return d.field == "log" && d.service.kind == "internal" && strings.HasPrefix(d.here, "EXIT") && (d.service.name == "time" || d.service.name == "daytime")
+	}},
+	{"START of internal UDP services", func(d difference) bool {
+		return d.field == "log" && d.service.kind == "internal datagram" && strings.HasPrefix(d.theirs, "START")
+	}},
+	{"refused datagrams", func(d difference) bool {
+		return d.field == "log" && d.service.datagram() && strings.HasPrefix(d.here, "FAIL")
+	}},
+	{"redirects that fail", func(d difference) bool {
+		return d.field == "log" && d.service.kind == "redirect" && d.inLog(1, "FAIL redirect:")
+	}},
+}
+
+// The table of docs/differences.md and the classes have the same names.
+func TestDifferencesDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/differences.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## xinetd\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	var documented, known []string
+	for _, m := range regexp.MustCompile(`(?m)^\| ([^|]+) \|`).FindAllStringSubmatch(section, -1) {
+		if name := strings.ReplaceAll(m[1], "`", ""); name != "class" && name[0] != '-' {
+			documented = append(documented, name)
+		}
+	}
+	for _, c := range xinetdClasses {
+		known = append(known, c.name)
+	}
+	slices.Sort(documented)
+	slices.Sort(known)
+	if !slices.Equal(documented, known) {
+		t.Errorf("docs/differences.md has %q, the tests have %q", documented, known)
+	}
 }
 
 // classOf returns the class of a difference, or nil.
@@ -109,6 +167,12 @@ func classOf(d difference) *differenceClass {
 // quoteBegins reports whether one of some words begins with a quote.
 func quoteBegins(words string) bool {
 	return slices.ContainsFunc(strings.Fields(words), func(w string) bool { return w[0] == '\'' || w[0] == '"' })
+}
+
+// inLog reports whether a daemon, 0 for xinetd and 1 for ours, logged a line
+// that begins so for the service.
+func (d difference) inLog(daemon int, line string) bool {
+	return slices.ContainsFunc(d.both[daemon].Log[d.service.id], func(l string) bool { return strings.HasPrefix(l, line) })
 }
 
 // effective returns what a service or, where it says nothing, the defaults

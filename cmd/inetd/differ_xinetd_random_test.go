@@ -154,7 +154,7 @@ func (d dice) defaults(f *xinetdFile) []setting {
 	}
 	add(4, "disabled", pick())
 	if d.chance(10) {
-		var ids []string
+		ids := []string{"mux", "target"}
 		for _, s := range f.services {
 			if !d.chance(6) {
 				ids = append(ids, s.id)
@@ -281,7 +281,7 @@ func (d dice) limits(f *xinetdFile, s *xinetdService, maybe func(n int, name, va
 		maybe(1, "cps", "20 60") // where it cannot know the client, xinetd starts programs without an end
 	}
 	if s.kind == "program" || s.kind == "internal" {
-		maybe(12, "cps", d.of("1 60", "2 60", "3 60"))
+		maybe(12, "cps", d.of("3 60", "4 60", "5 60"))
 	}
 	if !s.datagram() && s.kind != "mux" {
 		maybe(10, "banner", f.dir+"/banner")
@@ -361,7 +361,7 @@ func (d dice) probesOf(s *xinetdService) {
 	case s.datagram() && s.name == "discard": // nobody answers
 		s.probes = s.probes[:1]
 	case s.wrote("cps") && s.kind != "stream wait":
-		for range 4 {
+		for range 6 {
 			s.probes = append(s.probes, probe{from: first.from, to: first.to})
 		}
 	case s.kind == "program" && (s.wrote("instances") || s.wrote("per_source") || d.chance(8)):
