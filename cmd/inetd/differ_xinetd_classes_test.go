@@ -69,10 +69,17 @@ var xinetdClasses = []differenceClass{
 		return d.reached() && (d.bound() == "::" || d.bound() == "0.0.0.0")
 	}},
 	{"groups of a user without an entry", func(d difference) bool {
-		return d.field == "outcome" && d.service.of("user") == "12345" && d.effective("groups") == "yes" && d.here == "served"
+		fails := (d.field == "outcome" && d.here == "served") || d.field == "text" || d.field == "log"
+		return fails && d.service.of("user") == "12345" && d.effective("groups") == "yes"
 	}},
 	{"IPv6 prefixes of 128", func(d difference) bool {
 		return d.access() && strings.Contains(d.probe.from, ":") && d.lists("/128")
+	}},
+	{"an address is removed in another form", func(d difference) bool {
+		return d.access() && d.removes()
+	}},
+	{"redirects over IPv6", func(d difference) bool {
+		return d.field == "outcome" && strings.HasPrefix(d.service.of("redirect"), "::1") && d.theirs == "closed"
 	}},
 	{"names of networks", func(d difference) bool {
 		return d.access() && d.lists("testnet") && strings.HasPrefix(d.probe.from, "192.0.2.")
@@ -205,6 +212,11 @@ func (d difference) listed() bool {
 // lists reports whether a word is in the lists that apply.
 func (d difference) lists(word string) bool {
 	return strings.Contains(d.service.of("only_from")+" "+d.service.of("no_access")+" "+d.file.of("only_from")+" "+d.file.of("no_access"), word)
+}
+
+// removes reports whether a service takes addresses from a list.
+func (d difference) removes() bool {
+	return slices.ContainsFunc(d.service.settings, func(a setting) bool { return (a.name == "only_from" || a.name == "no_access") && a.op == "-=" })
 }
 
 // reached reports whether only one of the daemons was listening there.

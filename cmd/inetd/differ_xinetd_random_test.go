@@ -370,7 +370,7 @@ func (d dice) probesOf(s *xinetdService) {
 			if d.chance(2) {
 				p = first
 			}
-			if p.to == "127.0.0.1" && first.to != "::1" || p.to == "::1" && first.to == "::1" {
+			if strings.Contains(p.to, ":") == strings.Contains(first.to, ":") {
 				p.to = first.to
 			}
 			p.hold = true

@@ -93,7 +93,7 @@ func TestDifferXinetd(t *testing.T) {
 			t.Errorf("%d files have differences that nothing explains; the others are not looked at again", len(suspects))
 			break
 		}
-		f, pair := runBoth(t, seed, n, dir, xinetd, ours, 6*time.Second)
+		f, pair := runBoth(t, seed, n, dir, xinetd, ours, 3*time.Second)
 		_, unexplained := compareRuns(f, pair, map[string]int{}, &mu)
 		report(t, seed, f, pair, unexplained)
 	}
