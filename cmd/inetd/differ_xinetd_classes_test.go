@@ -78,14 +78,11 @@ var xinetdClasses = []differenceClass{
 	{"an address is removed in another form", func(d difference) bool {
 		return d.access() && d.removes()
 	}},
-	{"redirects over IPv6", func(d difference) bool {
-		return d.field == "outcome" && strings.HasPrefix(d.service.of("redirect"), "::1") && d.theirs == "closed"
-	}},
 	{"names of networks", func(d difference) bool {
 		return d.access() && d.lists("testnet") && strings.HasPrefix(d.probe.from, "192.0.2.")
 	}},
 	{"names of IPv4 clients", func(d difference) bool {
-		return d.access() && !strings.Contains(d.probe.from, ":") && !d.service.has("flags", "IPv4") && (d.lists(".test") || d.lists("localhost"))
+		return d.access() && !strings.Contains(d.probe.from, ":") && (!d.service.has("flags", "IPv4") || d.service.kind == "mux") && (d.lists(".test") || d.lists("localhost"))
 	}},
 	{"refused clients count", func(d difference) bool {
 		return d.field == "outcome" && (d.theirs == "refused" || d.theirs == "closed") && d.service.counts(d.file) && d.anyClosed()
@@ -99,11 +96,15 @@ var xinetdClasses = []differenceClass{
 	{"xinetd's child ends of SIGPIPE", func(d difference) bool {
 		return (d.field == "outcome" || d.field == "text" || strings.HasPrefix(d.theirs, "EXIT signal=13") || d.field == "log" && d.theirs == "") && d.inLog(0, "EXIT signal=13") && !d.inLog(1, "EXIT signal=13")
 	}},
-	{"programs behind tcpmux", func(d difference) bool {
-		return d.field == "outcome" && d.service.kind == "mux" && d.theirs == "closed" && d.here == "served"
+	{"xinetd loses a socket", func(d difference) bool {
+		relies := map[string]string{"mux": "mux", "redirect": "target"}[d.service.kind]
+		return d.theirs != "served" && (d.lost(d.service.id) || relies != "" && d.lost(relies))
 	}},
-	{"access_times behind tcpmux", func(d difference) bool {
-		return d.field == "outcome" && d.service.kind == "mux" && d.theirs == "served" && d.here == "closed" && d.inLog(1, "FAIL time")
+	{"an internal UDP service after a refusal", func(d difference) bool {
+		return d.field == "outcome" && d.service.kind == "internal datagram" && !d.first && d.theirs == "silent" && d.here == "served" && d.inLog(0, "FAIL")
+	}},
+	{"conditions behind tcpmux", func(d difference) bool {
+		return d.field == "outcome" && d.service.kind == "mux" && d.theirs == "served" && d.here == "closed" && (d.inLog(1, "FAIL time") || d.inLog(1, "FAIL load") || d.inLog(1, "FAIL service_limit") || d.inLog(1, "FAIL per_source_limit"))
 	}},
 	{"the log of services behind tcpmux", func(d difference) bool {
 		return d.field == "log" && d.service.kind == "mux" && d.theirs == ""
@@ -130,7 +131,7 @@ var xinetdClasses = []differenceClass{
 		return d.field == "log" && d.service.kind == "internal datagram" && strings.HasPrefix(d.theirs, "START")
 	}},
 	{"refused datagrams", func(d difference) bool {
-		return d.field == "log" && d.service.datagram() && strings.HasPrefix(d.here, "FAIL")
+		return d.field == "log" && d.service.datagram() && strings.HasPrefix(d.theirs+d.here, "FAIL")
 	}},
 	{"redirects that fail", func(d difference) bool {
 		return d.field == "log" && d.service.kind == "redirect" && d.inLog(1, "FAIL redirect:")
@@ -180,6 +181,11 @@ func quoteBegins(words string) bool {
 // that begins so for the service.
 func (d difference) inLog(daemon int, line string) bool {
 	return slices.ContainsFunc(d.both[daemon].Log[d.service.id], func(l string) bool { return strings.HasPrefix(l, line) })
+}
+
+// lost reports whether xinetd lost the socket of a service.
+func (d difference) lost(id string) bool {
+	return strings.Contains(d.both[0].Daemon, "file descriptor of service "+id+" has been closed")
 }
 
 // effective returns what a service or, where it says nothing, the defaults
