@@ -168,3 +168,33 @@ func TestNoInstances(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// An address is taken out of a list in whatever form it is written, and what
+// removes nothing is said.
+func TestRemovedAddresses(t *testing.T) {
+	for _, c := range []struct{ list, minus, want string }{
+		{"192.0.2.0/24 10.0.0.1", "192.0.2.0", "10.0.0.1"},
+		{"192.0.2.0 10.0.0.1", "192.0.2.0/24", "10.0.0.1"},
+		{"[2001:db8::]/32 10.0.0.1", "2001:db8:0::/32", "10.0.0.1"},
+		{"a.Example.org 10.0.0.1", "A.example.org", "10.0.0.1"},
+		{"10.0.0.1", "10.0.0.1", ""},
+		{"10.0.0.1", "10.0.0.2", "10.0.0.1 only_from -= 10.0.0.2 removes nothing"},
+		{"10.0.0.0/8", "10.0.0.0/16", "10.0.0.0/8 only_from -= 10.0.0.0/16 removes nothing"},
+	} {
+		text := "defaults\n{\nonly_from = " + c.list + "\n}\nservice s\n{\ntype = UNLISTED\nport = 7\nsocket_type = stream\nwait = no\nuser = root\nserver = /bin/x\nonly_from -= " + c.minus + "\n}\n"
+		services, problems := ReadXinetd("x", text, Options{})
+		if len(services) != 1 {
+			t.Fatal(problems)
+		}
+		var words []string
+		for _, s := range services[0].OnlyFrom {
+			words = append(words, s.Text)
+		}
+		for _, p := range problems {
+			words = append(words, p.Text)
+		}
+		if got := strings.Join(words, " "); got != c.want || services[0].OnlyFrom == nil {
+			t.Errorf("%s -= %s: %q, want %q", c.list, c.minus, got, c.want)
+		}
+	}
+}

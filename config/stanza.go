@@ -106,9 +106,28 @@ func (b *builder) apply(a *attribute, before *setting, s setting, defaults bool)
 		return next
 	}
 	for _, w := range s.words {
-		next.words = slices.DeleteFunc(next.words, func(x word) bool { return strings.EqualFold(x.text, w.text) })
+		same := b.sameAs(a, w)
+		n := len(next.words)
+		if next.words = slices.DeleteFunc(next.words, same); len(next.words) == n && (a.name == "only_from" || a.name == "no_access") {
+			b.warn(s.pos, "write it as it stands in the list", "%s -= %s removes nothing", a.name, w.text)
+		}
 	}
 	return next
+}
+
+// sameAs returns the function that reports whether a word of a list stands
+// for the same as one that is to be removed: an address may be written in
+// several ways.
+func (b *builder) sameAs(a *attribute, w word) func(word) bool {
+	if a.name == "only_from" || a.name == "no_access" {
+		if source, _, fault := b.etc.readSource(w); fault == nil {
+			return func(x word) bool {
+				other, _, fault := b.etc.readSource(x)
+				return fault == nil && source.Name == other.Name && source.Zone == other.Zone && slices.Equal(source.Prefixes, other.Prefixes)
+			}
+		}
+	}
+	return func(x word) bool { return strings.EqualFold(x.text, w.text) }
 }
 
 // A builder makes a Service of a stanza.

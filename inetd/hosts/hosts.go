@@ -12,6 +12,7 @@
 package hosts
 
 import (
+	"cmp"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -117,7 +118,7 @@ func (t *Files) Check(r *Request) Verdict {
 func (m *matcher) check(rules *rules, path string) (v Verdict, decided bool) {
 	decided = rules.index.find(&m.peer, func(n int32) bool {
 		rule := &rules.list[n]
-		yes := m.list(rule.daemons, m.daemon) && m.list(rule.clients, m.client)
+		yes := m.rule(rule)
 		switch {
 		case m.verdict.incomplete():
 			v = m.verdict
@@ -131,4 +132,22 @@ func (m *matcher) check(rules *rules, path string) (v Verdict, decided bool) {
 		return true
 	})
 	return v, decided
+}
+
+// rule matches a rule: its daemons, and its clients. What would have to be
+// known for the one does not count where the other does not match.
+func (m *matcher) rule(r *rule) bool {
+	daemons := m.list(r.daemons, m.daemon)
+	need, problem := m.verdict, m.problem
+	if !daemons && !need.incomplete() && problem == "" {
+		return false
+	}
+	m.verdict, m.problem = Verdict{}, ""
+	clients := m.list(r.clients, m.client)
+	if !clients && !m.verdict.incomplete() && m.problem == "" {
+		return false
+	}
+	m.verdict.NeedServerName = m.verdict.NeedServerName || need.NeedServerName
+	m.problem = cmp.Or(problem, m.problem)
+	return daemons && clients
 }
