@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"goinetd/inetd/reliability"
 )
 
@@ -417,4 +419,56 @@ func TestLinkLocalClients(t *testing.T) {
 		}
 	}
 	d.find(`(?m)FAIL: \d+\(hosts.deny:1\) libwrap from=fe80::1%lo$`, 1)
+}
+
+// hosts.deny by name admits while the name service does not answer, as in the
+// library, unless libwrap_fail_closed says otherwise.
+func TestNameServiceFails(t *testing.T) {
+	t.Parallel()
+	if !inside(t) {
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
+	etc(t, map[string]string{"hosts.allow": "", "hosts.deny": "ALL: .example.org\n", "nsswitch.conf": "hosts: dns\n",
+		"resolv.conf": "nameserver 127.0.0.9\noptions timeout:1 attempts:1\n", "hosts": ""})
+	open, closed := port(t), port(t)
+	d := setup{conf: entry(open, "server = /bin/echo", "server_args = x") + entry(closed, "server = /bin/echo", "server_args = x", "libwrap_fail_closed = yes")}.start(t)
+	for p, want := range map[int]string{open: "x\n", closed: ""} {
+		if got := request(t, p, ""); got != want {
+			t.Errorf("got %q, want %q\n%s", got, want, d.text())
+		}
+	}
+	d.find(fmt.Sprintf(`FAIL: s%d\(hosts.deny:1\) libwrap from=127.0.0.1`, closed), 1)
+	d.find(`hosts.deny: 1 rule refuses by name \(".example.org" in line 1\), and admits clients whose name cannot be found out while the name service does not answer \(set libwrap_fail_closed = yes`, 1)
+}
+
+// A hosts.deny that cannot be opened for ever refuses the clients of services
+// that want it, and delays no others for long.
+func TestHostsFileHangs(t *testing.T) {
+	t.Parallel()
+	if !inside(t) {
+		return
+	}
+	command(t, "ip", "link", "set", "lo", "up")
+	etc(t, map[string]string{"hosts.allow": "", "hosts.deny": "other: ALL\n", "nsswitch.conf": "hosts: files\n", "resolv.conf": ""})
+	wrapped, plain := port(t), port(t)
+	d := setup{conf: entry(wrapped, "server = /bin/echo", "server_args = x") + entry(plain, "server = /bin/echo", "server_args = x", "flags = NOLIBWRAP")}.start(t)
+	if got := request(t, wrapped, ""); got != "x\n" {
+		t.Errorf("before: %q", got)
+	}
+	write(t, "/etc/hosts.deny", "another: ALL\n", 0o644)
+	blocked := block(t, "/etc/hosts.deny", unix.FAN_OPEN_PERM)
+	for range 3 {
+		if got := request(t, wrapped, ""); got != "" {
+			t.Errorf("while hosts.deny hangs: %q", got)
+		}
+		if got := request(t, plain, ""); got != "x\n" {
+			t.Errorf("another service: %q", got)
+		}
+	}
+	d.find(`hosts.deny: /etc/hosts.deny cannot be read: no answer within 2s \(clients are refused until it is corrected\)`, 1)
+	blocked.Close()
+	until(t, func() bool { return request(t, wrapped, "") == "x\n" })
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Hosts, Did: "a hosts.deny that cannot be opened (a file system that does not answer)",
+		Saw: "clients of services that want it are refused until it can be read; others are served", Log: "/etc/hosts.deny cannot be read: no answer within 2s"})
 }
