@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,12 +67,13 @@ func TestRefusedClientIsDrained(t *testing.T) {
 		t.Fatal(err)
 	}
 	ends := fmt.Sprintf("0100007F:%04X 0100007F:%04X", p, c.LocalAddr().(*net.TCPAddr).Port)
-	for _, line := range strings.Split(string(table), "\n") {
-		if f := strings.Fields(line); len(f) > 9 && f[1]+" "+f[2] == ends && f[9] != "0" {
-			return
-		}
+	open := slices.ContainsFunc(strings.Split(string(table), "\n"), func(line string) bool {
+		f := strings.Fields(line)
+		return len(f) > 9 && f[1]+" "+f[2] == ends && f[9] != "0"
+	})
+	if !open {
+		t.Error("the daemon has closed the connection of a client that has not gone")
 	}
-	t.Errorf("the daemon has closed the connection of a client that has not gone")
 	reliability.Survived(t, reliability.Fault{Theme: reliability.Clients, Did: "refused clients that go on sending",
 		Saw: "the banner whole, and no reset"})
 }
