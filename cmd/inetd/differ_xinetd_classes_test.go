@@ -40,7 +40,7 @@ var xinetdClasses = []differenceClass{
 		return d.field == "text" && d.service.name == "chargen" && strings.ReplaceAll(d.here, " ", "") != d.here
 	}},
 	{"the form of daytime", func(d difference) bool {
-		return d.field == "text" && (d.service.name == "daytime" || d.service.kind == "redirect") && strings.Contains(d.here, "99:99:99 9999")
+		return d.field == "text" && d.service.name == "daytime" && strings.Contains(d.here, "99:99:99 9999")
 	}},
 	{"lists for a stream with wait", func(d difference) bool {
 		return d.service.kind == "stream wait" && d.listed()
@@ -86,6 +86,12 @@ var xinetdClasses = []differenceClass{
 	}},
 	{"refused clients count", func(d difference) bool {
 		return d.field == "outcome" && (d.theirs == "refused" || d.theirs == "closed") && d.service.counts(d.file) && d.anyClosed()
+	}},
+	{"counts after other answers", func(d difference) bool {
+		return d.field == "outcome" && !d.first && d.service.counts(d.file) && d.otherAnswers() && (d.inLog(0, "FAIL") || d.inLog(1, "FAIL"))
+	}},
+	{"the order of the checks", func(d difference) bool {
+		return d.field == "log" && strings.HasPrefix(d.theirs+d.here, "FAIL") && d.service.counts(d.file) && !d.otherAnswers()
 	}},
 	{"datagrams that wait", func(d difference) bool {
 		return d.field == "outcome" && d.service.kind == "datagram wait" && !d.first && d.theirs == "silent" && d.here == "served"

@@ -250,10 +250,11 @@ func (v *visitor) ask(s *xinetdService, p probe) (answer, int, net.Conn) {
 	case s.name == "echo":
 		io.WriteString(c, "hello\r\n")
 	}
-	if !p.hold && s.name != "chargen" && s.kind != "mux" && s.kind != "redirect" {
+	stop := map[string]string{"chargen": "\r\n", "echo": "hello\r\n"}[s.name]
+	if !p.hold && stop == "" && s.kind != "mux" && s.kind != "redirect" {
 		c.(*net.TCPConn).CloseWrite()
 	}
-	text, err := readReport(c, s.name == "chargen")
+	text, err := readReport(c, stop)
 	a, pid := s.answerOf(text, c.LocalAddr().(*net.TCPAddr).Port)
 	if a.Outcome != "served" && errors.Is(err, os.ErrDeadlineExceeded) {
 		a.Outcome = "silent"
@@ -265,9 +266,9 @@ func (v *visitor) ask(s *xinetdService, p probe) (answer, int, net.Conn) {
 	return a, pid, nil
 }
 
-// readReport reads to the end of a report or of the connection, or two lines of
-// chargen.
-func readReport(c net.Conn, lines bool) (string, error) {
+// readReport reads to the end of a report or of the connection, or to what an
+// internal service replies.
+func readReport(c net.Conn, stop string) (string, error) {
 	var text []byte
 	b := make([]byte, 65536)
 	for {
@@ -277,7 +278,7 @@ func readReport(c net.Conn, lines bool) (string, error) {
 			err = nil
 			return string(text), err
 		}
-		if err != nil || strings.HasSuffix(string(text), "\nend\n") || lines && len(text) > 200 {
+		if err != nil || strings.HasSuffix(string(text), "\nend\n") || stop != "" && strings.Contains(string(text), stop) {
 			return string(text), err
 		}
 	}
@@ -346,14 +347,16 @@ func (s *xinetdService) answerOf(text string, port int) (a answer, pid int) {
 	return a, pid
 }
 
-// textOf returns a text of no program without the time and without what is
-// behind two lines.
+// textOf returns a text of no program without the time, and of chargen one line.
 func (s *xinetdService) textOf(text string) string {
 	switch {
 	case s.name == "time" && s.kind != "redirect" && len(text) == 4:
 		return "TIME"
-	case s.name == "echo" || s.name == "chargen":
-		return text[:min(len(text), 150)]
+	case s.name == "chargen":
+		line, _, _ := strings.Cut(text, "\r\n")
+		return line
+	case s.name == "echo":
+		return text
 	}
 	return regexp.MustCompile("[0-9]").ReplaceAllString(text, "9")
 }

@@ -44,8 +44,8 @@ var xinetdKinds = []struct {
 }{{"program", 12}, {"datagram wait", 2}, {"stream wait", 1}, {"internal", 2}, {"internal datagram", 1}, {"redirect", 1}, {"mux", 1}}
 
 const (
-	firstPort, muxPort, targetPort, controlPort = 2000, 2998, 2999, 3000
-	perFile                                     = 40
+	firstPort, muxPort, targetPort = 2000, 2998, 2999
+	perFile                        = 40
 )
 
 var (
@@ -395,7 +395,7 @@ func (f *xinetdFile) write(n int) error {
 		parts[max(0, d.Intn(7)-3)].WriteString(d.entry("service "+s.name, s.settings))
 	}
 	parts[0].WriteString(fmt.Sprintf("service tcpmux\n{\n type = INTERNAL UNLISTED\n id = mux\n port = %d\n socket_type = stream\n protocol = tcp\n wait = no\n user = root\n cps = 0 0\n}\n", muxPort))
-	parts[0].WriteString(fmt.Sprintf("service daytime\n{\n type = INTERNAL UNLISTED\n id = target\n port = %d\n socket_type = stream\n protocol = tcp\n wait = no\n user = root\n cps = 0 0\n log_type = SYSLOG daemon\n}\n", targetPort))
+	parts[0].WriteString(fmt.Sprintf("service target\n{\n type = UNLISTED\n port = %d\n socket_type = stream\n protocol = tcp\n wait = no\n user = root\n server = %s/report\n cps = 0 0\n log_type = SYSLOG daemon\n}\n", targetPort, f.dir))
 	os.MkdirAll(f.dir+"/conf.d", 0o755)
 	os.MkdirAll(f.dir+"/log", 0o755)
 	ignored := "service ignored\n{\n type = UNLISTED\n port = 2500\n socket_type = stream\n wait = no\n user = root\n server = /bin/date\n}\n"

@@ -62,7 +62,7 @@ func TestDifferXinetd(t *testing.T) {
 		insideRun(t, seed)
 		return
 	}
-	const files, secondLooks = 15, 3
+	const files, secondLooks = 15, 4
 	begun := time.Now()
 	dir := folder(t)
 	command(t, "gcc", "-static", "-O2", "-o", dir+"/report", "testdata/report.c")
@@ -93,7 +93,7 @@ func TestDifferXinetd(t *testing.T) {
 			t.Errorf("%d files have differences that nothing explains; the others are not looked at again", len(suspects))
 			break
 		}
-		f, pair := runBoth(t, seed, n, dir, xinetd, ours, 3*time.Second)
+		f, pair := runBoth(t, seed, n, dir, xinetd, ours, 2*time.Second)
 		_, unexplained := compareRuns(f, pair, map[string]int{}, &mu)
 		report(t, seed, f, pair, unexplained)
 	}
