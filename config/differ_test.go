@@ -21,9 +21,7 @@ type conversionClass struct {
 }
 
 var conversionClasses = []conversionClass{
-	{"rate of starts", func(path []Dialect, field string) bool { return field == "CPS" && leaves(path) }},
-	{"environment", func(path []Dialect, field string) bool { return field == "PassEnv" && leaves(path) }},
-	{"queue", func(path []Dialect, field string) bool { return field == "Queue" && leaves(path) }},
+	{"rate of a wait service", func(path []Dialect, field string) bool { return field == "CPS" && leaves(path) }},
 	{"name behind tcpmux", func(path []Dialect, field string) bool {
 		return (field == "Name" || field == "ID") && leaves(path) && path[len(path)-1] == Xinetd
 	}},

@@ -128,7 +128,7 @@ func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 		Type: conf.SocketType, Wait: conf.Wait, Mux: strings.Clone(conf.Mux), MuxPlus: conf.MuxPlus,
 		Limits: admit.Limits{Instances: conf.Instances, Queue: conf.Queue, PerSource: conf.PerSource, PerMinute: conf.PerMinute,
 			PerSourcePerMinute: conf.PerSourcePerMinute, CPS: conf.CPS, CPSPerSource: conf.CPSPerSource, PerSourcePrefix: conf.PerSourcePrefix},
-		Policy: b.policy(conf), Log: b.log(conf.LogType), OnSuccess: conf.LogOnSuccess, OnFailure: conf.LogOnFailure,
+		Log: b.log(conf.LogType), OnSuccess: conf.LogOnSuccess, OnFailure: conf.LogOnFailure,
 	}
 	hint, err := b.addProgram(d, conf)
 	if err == nil {
@@ -140,6 +140,7 @@ func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 	if err != nil {
 		return nil, append(problems, conf.Problem(config.Error, hint, "%v", err))
 	}
+	d.Policy = b.policy(conf, d.Addresses)
 	b.built[d.Key] = true
 	return d, problems
 }

@@ -82,17 +82,18 @@ func (p Policy) isZero() bool {
 		p.Banner+p.BannerSuccess+p.BannerFail+p.Redirect == "" && p.IdleTimeout == 0 && p.SessionTimeout == 0 && p.StartTimeout == 0
 }
 
-// policy returns the policy of a service, nil for none.
-func (b *Builder) policy(conf *config.Service) *Policy {
+// policy returns the policy of a service, nil for none. addresses are where it
+// listens.
+func (b *Builder) policy(conf *config.Service, addresses []Address) *Policy {
 	p := Policy{
 		Times: conf.AccessTimes, MaxLoad: conf.MaxLoad, Libwrap: conf.Libwrap, LibwrapFailClosed: conf.LibwrapFailClosed, IDOnly: conf.IDOnly, NoRetry: conf.NoRetry,
 		Sensor: conf.Sensor, DenyTime: conf.DenyTime,
 		Banner: conf.Banner, BannerSuccess: conf.BannerSuccess, BannerFail: conf.BannerFail,
 		Redirect: conf.Redirect, IdleTimeout: conf.IdleTimeout, SessionTimeout: conf.SessionTimeout, StartTimeout: conf.StartTimeout,
 	}
-	ipv4only := len(conf.Listen) > 0
-	for _, l := range conf.Listen {
-		ipv4only = ipv4only && l.Family == config.IPv4
+	ipv4only := len(addresses) > 0
+	for i := range addresses {
+		ipv4only = ipv4only && addresses[i].Addr.Addr().Is4()
 	}
 	p.Access = admit.NewAccess(conf, func(sources []config.Source) *admit.List { return b.list(sources, ipv4only) })
 	if p.Libwrap == "" {

@@ -11,6 +11,7 @@ import (
 	"goinetd/config"
 	"goinetd/inetd/admit"
 	"goinetd/inetd/builtin"
+	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
 )
@@ -126,7 +127,7 @@ func TestEnviron(t *testing.T) {
 
 func TestPolicyCheck(t *testing.T) {
 	conf := read(t, "[service.x]\nlisten = \"tcp:7001\"\nbuiltin = \"echo\"\naccess_times = [\"8:00-18:00\"]\nmax_load = 5\nno_access = [\"192.0.2.1\", \"bad.example.org\"]\n")[0]
-	p := NewBuilder(Options{}, nil).policy(conf)
+	p := NewBuilder(Options{}, nil).policy(conf, nil)
 	day, night := time.Date(2026, 1, 1, 12, 0, 0, 0, time.Local), time.Date(2026, 1, 1, 20, 0, 0, 0, time.Local)
 	idle := &admit.LoadAverage{}
 	p.MaxLoad = 1e9
@@ -152,3 +153,24 @@ func TestPolicyCheck(t *testing.T) {
 }
 
 func mustAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// ::/0 has the IPv4 clients of a service in it, but not of one that listens on
+// IPv4 alone, whether by an address or by a name.
+func TestListsOfIPv4Services(t *testing.T) {
+	conf := read(t, "[service.a]\nlisten = \"tcp:127.0.0.1:7001\"\nbuiltin = \"echo\"\nonly_from = [\"::/0\"]\n")[0]
+	at := func(addresses ...string) (list []Address) {
+		for _, a := range addresses {
+			list = append(list, Address{Address: socket.Address{Network: "tcp", Addr: netip.MustParseAddrPort(a)}})
+		}
+		return list
+	}
+	for _, c := range []struct {
+		addresses []Address
+		refused   bool
+	}{{at("127.0.0.1:7"), true}, {at("0.0.0.0:7", "[::]:7"), false}, {at("[::1]:7"), false}, {nil, false}} {
+		p := NewBuilder(Options{}, nil).policy(conf, c.addresses)
+		if got := p.Access.Check(netip.MustParseAddr("192.0.2.1"), nil); got.Refused != c.refused {
+			t.Errorf("%v: %+v", c.addresses, got)
+		}
+	}
+}
