@@ -167,6 +167,7 @@ var lineAddresses = []string{"127.0.0.1", "::1", "10.1.2.3"}
 // are served, over which family, by which program as whom.
 func TestDifferLines(t *testing.T) {
 	t.Parallel()
+	asShipped(t)
 	peer := server(t, "openbsd-inetd", "/usr/sbin/inetd")
 	if !inside(t) {
 		return

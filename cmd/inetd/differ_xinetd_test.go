@@ -55,7 +55,7 @@ func (d difference) String() string {
 func TestDifferXinetd(t *testing.T) {
 	t.Parallel()
 	need(t, "root", "unshare", "ip", "gcc", "prlimit")
-	wantsLimits(t)
+	asShipped(t)
 	xinetd := server(t, "xinetd", "/usr/sbin/xinetd")
 	seed := xinetdSeed(t)
 	if os.Getenv("GOINETD_TEST_INSIDE") == t.Name() {

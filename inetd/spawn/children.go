@@ -2,6 +2,8 @@ package spawn
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -241,6 +243,29 @@ func (c *Children[T]) collect(pid int, ended func(Exit, T)) bool {
 	}
 	ended(e, one.tag)
 	return true
+}
+
+// Exiting reports whether a process is ending or has ended: from then on its
+// descriptors are closed, and nothing of it runs.
+func Exiting(pid int) bool {
+	const exiting = 4 // PF_EXITING, in the flags of proc(5)
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err == unix.ENOENT || err == unix.ESRCH
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 512)
+	n, err := unix.Read(fd, buf)
+	if err != nil {
+		return err == unix.ESRCH
+	}
+	text := string(buf[:n])
+	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+	if len(fields) < 7 {
+		return false
+	}
+	flags, _ := strconv.ParseUint(fields[6], 10, 64)
+	return flags&exiting != 0
 }
 
 // Collect reaps a child that was killed before it executed its program.

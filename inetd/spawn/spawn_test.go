@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"syscall"
@@ -272,5 +273,33 @@ func TestOrphans(t *testing.T) {
 	}
 	if _, ok := c.orphans.take(orphan.PID); ok {
 		t.Error("statuses are kept for ever")
+	}
+}
+
+// A process is exiting from its end on until it has been reaped, and not
+// before.
+func TestExiting(t *testing.T) {
+	cmd := exec.Command("cat")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	if Exiting(pid) {
+		t.Error("a program that runs is exiting")
+	}
+	in.Close()
+	var info unix.Siginfo
+	for unix.Waitid(unix.P_PID, pid, &info, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	if !Exiting(pid) {
+		t.Error("a zombie is not exiting")
+	}
+	cmd.Wait()
+	if !Exiting(pid) {
+		t.Error("a process that is gone is not exiting")
 	}
 }
