@@ -46,7 +46,8 @@ var xinetdClasses = []differenceClass{
 		return d.service.kind == "stream wait" && d.effective("banner")+d.effective("banner_success")+d.effective("banner_fail") != ""
 	}},
 	{"v6only", func(d difference) bool {
-		return d.reached() && d.effective("v6only") != ""
+		target := d.field == "outcome" && d.service.kind == "redirect" && d.file.of("v6only") != "" && d.inLog(1, "FAIL redirect: dial")
+		return target || d.reached() && d.effective("v6only") != ""
 	}},
 	{"an address of the other family than the flag", func(d difference) bool {
 		bound := d.bound()
@@ -67,7 +68,10 @@ var xinetdClasses = []differenceClass{
 		return d.access() && strings.Contains(d.probe.from, ":") && d.lists("/128")
 	}},
 	{"names of networks", func(d difference) bool {
-		return d.access() && d.lists("testnet") && strings.HasPrefix(d.probe.from, "192.0.2.")
+		if d.field == "log" {
+			return d.lists("testnet") && strings.Contains(d.theirs+d.here, "FAIL")
+		}
+		return (d.access() || d.field == "text") && d.lists("testnet") && strings.HasPrefix(d.probe.from, "192.0.2.")
 	}},
 	{"names of IPv4 clients", func(d difference) bool {
 		return d.access() && !strings.Contains(d.probe.from, ":") && (!d.service.has("flags", "IPv4") || d.service.kind == "mux") && (d.lists(".test") || d.lists("localhost"))
@@ -99,7 +103,10 @@ var xinetdClasses = []differenceClass{
 	}},
 	{"xinetd admits and does not serve", func(d difference) bool {
 		told := d.service.kind != "program" || d.effective("log_on_failure") != ""
-		return d.field == "outcome" && (d.theirs == "closed" || d.theirs == "silent") && d.here == "served" && told && !d.inLog(0, "FAIL")
+		return d.field == "outcome" && (d.theirs == "closed" || d.theirs == "silent") && d.here == "served" && told && d.failsLogged() < d.notServed()
+	}},
+	{"a client is left hanging", func(d difference) bool {
+		return d.field == "outcome" && d.theirs == "silent" && d.here == "closed"
 	}},
 	{"conditions behind tcpmux", func(d difference) bool {
 		return d.field == "outcome" && d.service.kind == "mux" && d.theirs == "served" && d.here == "closed" && (d.inLog(1, "FAIL time") || d.inLog(1, "FAIL load") || d.inLog(1, "FAIL service_limit") || d.inLog(1, "FAIL per_source_limit"))
@@ -117,7 +124,7 @@ var xinetdClasses = []differenceClass{
 		return d.field == "log" && d.here == "" && !strings.HasPrefix(d.theirs, "FAIL") && d.anyClosed()
 	}},
 	{"log_on_failure is not written", func(d difference) bool {
-		adds := slices.ContainsFunc(d.service.settings, func(a setting) bool { return a.name == "log_on_failure" && a.op == "+=" })
+		adds := slices.ContainsFunc(d.service.settings, func(a setting) bool { return a.name == "log_on_failure" && a.op != "=" })
 		return d.field == "log" && strings.HasPrefix(d.theirs+d.here, "FAIL") && (d.effective("log_on_failure") == "" || adds && d.file.of("log_on_failure") == "")
 	}},
 	{"EXIT of time and daytime", func(d difference) bool {
@@ -177,6 +184,27 @@ func quoteBegins(words string) bool {
 // that begins so for the service.
 func (d difference) inLog(daemon int, line string) bool {
 	return slices.ContainsFunc(d.both[daemon].Log[d.service.id], func(l string) bool { return strings.HasPrefix(l, line) })
+}
+
+// failsLogged returns the number of clients that xinetd says it refused.
+func (d difference) failsLogged() (n int) {
+	for _, l := range d.both[0].Log[d.service.id] {
+		if strings.HasPrefix(l, "FAIL") {
+			n++
+		}
+	}
+	return n
+}
+
+// notServed returns the number of clients that came in to xinetd and got
+// nothing.
+func (d difference) notServed() (n int) {
+	for _, a := range d.both[0].Answers[d.service.id] {
+		if a.Outcome == "closed" || a.Outcome == "silent" {
+			n++
+		}
+	}
+	return n
 }
 
 // lost reports whether xinetd lost the socket of a service.

@@ -51,7 +51,8 @@ func (d difference) String() string {
 
 // 600 random services, run by xinetd and by the daemon under its name: what
 // clients receive, what programs see, and what is logged. A difference counts
-// if a second look, without haste, sees it again.
+// if two more looks, without haste, see it again: xinetd does not serve every
+// client every time.
 func TestDifferXinetd(t *testing.T) {
 	t.Parallel()
 	need(t, "root", "unshare", "ip", "gcc", "prlimit")
@@ -62,7 +63,7 @@ func TestDifferXinetd(t *testing.T) {
 		insideRun(t, seed)
 		return
 	}
-	const files, secondLooks = 15, 4
+	const files, looks = 15, 3
 	begun := time.Now()
 	dir := folder(t)
 	command(t, "gcc", "-static", "-O2", "-o", dir+"/report", "testdata/report.c")
@@ -88,14 +89,23 @@ func TestDifferXinetd(t *testing.T) {
 	}
 	all.Wait()
 	t.Logf("%v for the first look; to be looked at again: %v", time.Since(begun).Round(time.Second), suspects)
-	for i, n := range suspects {
-		if i == secondLooks {
-			t.Errorf("%d files have differences that nothing explains; the others are not looked at again", len(suspects))
-			break
+	for _, n := range suspects {
+		var f *xinetdFile
+		var pair [2]result
+		var left []difference // those that every look sees
+		for look := range looks - 1 {
+			f, pair = runBoth(t, seed, n, dir, xinetd, ours, 2*time.Second)
+			_, unexplained := compareRuns(f, pair, map[string]int{}, &mu)
+			if look > 0 {
+				unexplained = slices.DeleteFunc(unexplained, func(d difference) bool {
+					return !slices.ContainsFunc(left, func(before difference) bool { return before.String() == d.String() })
+				})
+			}
+			if left = unexplained; len(left) == 0 {
+				break
+			}
 		}
-		f, pair := runBoth(t, seed, n, dir, xinetd, ours, 2*time.Second)
-		_, unexplained := compareRuns(f, pair, map[string]int{}, &mu)
-		report(t, seed, f, pair, unexplained)
+		report(t, seed, f, pair, left)
 	}
 	for _, class := range slices.Sorted(maps.Keys(count)) {
 		t.Logf("%5d %s", count[class], class)

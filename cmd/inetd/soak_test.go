@@ -274,7 +274,7 @@ type soakFigures struct {
 var soakLimits = [4]struct {
 	name string
 	more float64
-}{{"VmRSS (kB)", 2048}, {"descriptors", 10}, {"threads", 3}, {"children", 8}}
+}{{"VmRSS (kB)", 2048}, {"descriptors", soakClients}, {"threads", 3}, {"children", 8}}
 
 func (s *soak) sample() [4]int {
 	return [4]int{s.d.status("VmRSS"), s.d.count("fd"), s.d.status("Threads"), len(s.children())}
