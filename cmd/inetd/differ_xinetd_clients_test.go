@@ -131,17 +131,35 @@ type visitor struct {
 	answers map[string][]answer
 }
 
-// visitAll asks every service. Those that count their clients come last, one
-// after the other, when nothing else runs.
+// visitAll asks every service. Those that count their clients come behind the
+// others, one after the other, when nothing else runs. The internal ones of
+// UDP are last: where xinetd refuses a datagram, it closes the service's
+// socket, and then also what gets the number of that descriptor.
 func (v *visitor) visitAll(f *xinetdFile) {
-	var together sync.WaitGroup
-	var counting []*xinetdService
-	free := make(chan struct{}, 8)
+	var counting, internal, others []*xinetdService
 	for _, s := range f.services {
-		if s.counts(f) {
+		switch {
+		case s.kind == "internal datagram":
+			internal = append(internal, s)
+		case s.counts(f):
 			counting = append(counting, s)
-			continue
+		default:
+			others = append(others, s)
 		}
+	}
+	v.visitTogether(others)
+	v.settle(0)
+	for _, s := range counting {
+		v.visit(s, true)
+	}
+	v.visitTogether(internal)
+}
+
+// visitTogether asks services at the same time.
+func (v *visitor) visitTogether(list []*xinetdService) {
+	var together sync.WaitGroup
+	free := make(chan struct{}, 8)
+	for _, s := range list {
 		together.Go(func() {
 			if !s.datagram() { // which wait most of the time
 				free <- struct{}{}
@@ -151,10 +169,6 @@ func (v *visitor) visitAll(f *xinetdFile) {
 		})
 	}
 	together.Wait()
-	v.settle(0)
-	for _, s := range counting {
-		v.visit(s, true)
-	}
 }
 
 // counts reports whether a service has a limit on its clients that they reach.
