@@ -132,15 +132,17 @@ type visitor struct {
 }
 
 // visitAll asks every service. Those that count their clients come behind the
-// others, one after the other, when nothing else runs. The internal ones of
-// UDP are last: where xinetd refuses a datagram, it closes the service's
-// socket, and then also what gets the number of that descriptor.
+// others, one after the other, when nothing else runs. Where cps suspends a
+// service or a datagram is refused, xinetd goes on to close the number of a
+// descriptor that something else may have by then: these come last.
 func (v *visitor) visitAll(f *xinetdFile) {
-	var counting, internal, others []*xinetdService
+	var counting, rates, datagrams, others []*xinetdService
 	for _, s := range f.services {
 		switch {
-		case s.kind == "internal datagram":
-			internal = append(internal, s)
+		case s.datagram():
+			datagrams = append(datagrams, s)
+		case s.wrote("cps"):
+			rates = append(rates, s)
 		case s.counts(f):
 			counting = append(counting, s)
 		default:
@@ -149,10 +151,11 @@ func (v *visitor) visitAll(f *xinetdFile) {
 	}
 	v.visitTogether(others)
 	v.settle(0)
-	for _, s := range counting {
+	for _, s := range slices.Concat(counting, rates) {
 		v.visit(s, true)
 	}
-	v.visitTogether(internal)
+	v.visitTogether(datagrams)
+	v.settle(0)
 }
 
 // visitTogether asks services at the same time.
@@ -173,11 +176,8 @@ func (v *visitor) visitTogether(list []*xinetdService) {
 
 // counts reports whether a service has a limit on its clients that they reach.
 func (s *xinetdService) counts(f *xinetdFile) bool {
-	if s.datagram() {
-		return false
-	}
 	small := f.of("instances") == "3" || f.of("per_source") == "2"
-	return small || s.wrote("instances") || s.wrote("per_source") || s.wrote("cps") && s.kind != "stream wait" || s.holds()
+	return !s.datagram() && (small || s.wrote("instances") || s.wrote("per_source") || s.wrote("cps") && s.kind != "stream wait" || s.holds())
 }
 
 // holds reports whether clients of a service stay.
