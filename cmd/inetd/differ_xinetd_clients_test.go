@@ -126,9 +126,10 @@ func xinetdHost(t *testing.T, dir string) {
 // A visitor is all clients of a daemon.
 type visitor struct {
 	run
-	pid     int
-	mu      sync.Mutex
-	answers map[string][]answer
+	pid       int
+	lingering int // programs that do not end
+	mu        sync.Mutex
+	answers   map[string][]answer
 }
 
 // visitAll asks every service. Those that count their clients come behind the
@@ -186,19 +187,22 @@ func (s *xinetdService) holds() bool {
 }
 
 // settle waits until the daemon has no more than some programs: a client that
-// comes before is counted with those that are over.
+// comes before is counted with those that are over. Programs that do not end
+// in time are not waited for again.
 func (v *visitor) settle(running int) {
+	n := 0
 	for deadline := time.Now().Add(v.Patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		n := 0
+		n = 0
 		lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", v.pid))
 		for _, list := range lists {
 			text, _ := os.ReadFile(list)
 			n += len(strings.Fields(string(text)))
 		}
-		if n <= running {
+		if n <= running+v.lingering {
 			return
 		}
 	}
+	v.lingering = n - running
 }
 
 // visit asks one service.
