@@ -109,7 +109,8 @@ var xinetdClasses = []differenceClass{
 		return d.field == "outcome" && d.theirs == "silent" && d.here == "closed"
 	}},
 	{"conditions behind tcpmux", func(d difference) bool {
-		return d.field == "outcome" && d.service.kind == "mux" && d.theirs == "served" && d.here == "closed" && (d.inLog(1, "FAIL time") || d.inLog(1, "FAIL load") || d.inLog(1, "FAIL service_limit") || d.inLog(1, "FAIL per_source_limit"))
+		conditions := d.effective("access_times") + d.effective("max_load") + d.effective("instances") + d.effective("per_source")
+		return d.field == "outcome" && d.service.kind == "mux" && d.theirs == "served" && d.here == "closed" && conditions != ""
 	}},
 	{"the log of services behind tcpmux", func(d difference) bool {
 		return d.field == "log" && d.service.kind == "mux" && d.theirs == ""
@@ -129,6 +130,9 @@ var xinetdClasses = []differenceClass{
 	}},
 	{"EXIT of time and daytime", func(d difference) bool {
 		return d.field == "log" && d.service.kind == "internal" && strings.HasPrefix(d.here, "EXIT") && (d.service.name == "time" || d.service.name == "daytime")
+	}},
+	{"the end of chargen", func(d difference) bool {
+		return d.field == "log" && d.service.name == "chargen" && (d.theirs == "" && strings.HasPrefix(d.here, "EXIT status=0") || strings.HasPrefix(d.theirs, "EXIT signal=13"))
 	}},
 	{"START of internal UDP services", func(d difference) bool {
 		return d.field == "log" && d.service.kind == "internal datagram" && strings.HasPrefix(d.theirs, "START")

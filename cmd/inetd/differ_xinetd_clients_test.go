@@ -325,7 +325,7 @@ func (v *visitor) askDatagram(s *xinetdService, p probe) (answer, int, net.Conn)
 
 // answerOf sorts what a client with some port received.
 func (s *xinetdService) answerOf(text string, port int) (a answer, pid int) {
-	if text == "" && s.name != "discard" {
+	if text == "" {
 		return answer{Outcome: "closed"}, 0
 	}
 	a = answer{Outcome: "served", Facts: map[string]string{}}

@@ -154,7 +154,7 @@ func (d dice) defaults(f *xinetdFile) []setting {
 	}
 	add(4, "disabled", pick())
 	if d.chance(10) {
-		ids := []string{"mux", "target"}
+		ids := []string{"mux", "target0", "target1"}
 		for _, s := range f.services {
 			if !d.chance(6) {
 				ids = append(ids, s.id)
@@ -187,7 +187,10 @@ func (d dice) service(f *xinetdFile, i int) *xinetdService {
 		}
 	}
 	if strings.HasPrefix(s.kind, "internal") {
-		s.name = d.of("echo", "discard", "chargen", "daytime", "time")
+		s.name = d.of("echo", "chargen", "daytime", "time")
+		if s.datagram() {
+			s.name = d.of(s.name, "discard") // whose client of TCP cannot tell whether it is served
+		}
 		s.id = fmt.Sprintf("s%d", i)
 		set("id", s.id)
 		set("type", d.of("INTERNAL UNLISTED", "UNLISTED INTERNAL"))
@@ -395,7 +398,9 @@ func (f *xinetdFile) write(n int) error {
 		parts[max(0, d.Intn(7)-3)].WriteString(d.entry("service "+s.name, s.settings))
 	}
 	parts[0].WriteString(fmt.Sprintf("service tcpmux\n{\n type = INTERNAL UNLISTED\n id = mux\n port = %d\n socket_type = stream\n protocol = tcp\n wait = no\n user = root\n cps = 0 0\n}\n", muxPort))
-	parts[0].WriteString(fmt.Sprintf("service target\n{\n type = UNLISTED\n port = %d\n socket_type = stream\n protocol = tcp\n wait = no\n user = root\n server = %s/report\n cps = 0 0\n log_type = SYSLOG daemon\n}\n", targetPort, f.dir))
+	for i, bound := range []string{"127.0.0.1\n flags = IPv4", "::1\n flags = IPv6"} {
+		parts[0].WriteString(fmt.Sprintf("service target\n{\n type = UNLISTED\n id = target%d\n port = %d\n bind = %s\n socket_type = stream\n protocol = tcp\n wait = no\n user = root\n server = %s/report\n cps = 0 0\n log_type = SYSLOG daemon\n}\n", i, targetPort, bound, f.dir))
+	}
 	os.MkdirAll(f.dir+"/conf.d", 0o755)
 	os.MkdirAll(f.dir+"/log", 0o755)
 	ignored := "service ignored\n{\n type = UNLISTED\n port = 2500\n socket_type = stream\n wait = no\n user = root\n server = /bin/date\n}\n"
