@@ -248,11 +248,6 @@ func (d difference) lists(word string) bool {
 	return strings.Contains(d.service.of("only_from")+" "+d.service.of("no_access")+" "+d.file.of("only_from")+" "+d.file.of("no_access"), word)
 }
 
-// removes reports whether a service takes addresses from a list.
-func (d difference) removes() bool {
-	return slices.ContainsFunc(d.service.settings, func(a setting) bool { return (a.name == "only_from" || a.name == "no_access") && a.op == "-=" })
-}
-
 // reached reports whether only one of the daemons was listening there.
 func (d difference) reached() bool {
 	return d.field == "outcome" && (d.theirs == "refused" || d.here == "refused" || d.service.datagram())
@@ -278,19 +273,4 @@ func (d difference) otherAnswers() bool {
 		}
 	}
 	return false
-}
-
-// logsHost reports whether log_on_failure has HOST for a service.
-func (d difference) logsHost() bool {
-	host := d.file.of("log_on_failure") != "" && strings.Contains(d.file.of("log_on_failure"), "HOST")
-	for _, a := range d.service.settings {
-		switch has := slices.Contains(strings.Fields(a.value), "HOST"); {
-		case a.name != "log_on_failure":
-		case a.op == "=":
-			host = has
-		case has:
-			host = a.op == "+="
-		}
-	}
-	return host
 }
