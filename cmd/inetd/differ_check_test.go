@@ -131,7 +131,7 @@ var checkClasses = []differences.Class[checkDifference]{
 		return d.side == "service" && d.dialect == config.TOML && slices.ContainsFunc(d.check, func(p string) bool { return strings.Contains(p, "nothing of the file is used") })
 	}},
 	{Name: "a line that continues", Applies: func(d checkDifference) bool {
-		return d.side == "service" && d.dialect == config.Inetd && regexp.MustCompile(`\\\n(127\.0\.0\.1:)?700`+d.problem).MatchString(d.text)
+		return d.side == "service" && d.dialect == config.Inetd && regexp.MustCompile(`\\\n(127\.0\.0\.1:)?700`+d.problem+`|(?m)^(127\.0\.0\.1:)?700`+d.problem+` .*\n[ \t]`).MatchString(d.text)
 	}},
 	{Name: "an address alone", Applies: func(d checkDifference) bool {
 		return d.side == "service" && d.dialect == config.Inetd && regexp.MustCompile(`(?m)^\S+:[ \t]*$`).MatchString(d.text)

@@ -86,6 +86,7 @@ func TestHostsClassesAreDocumented(t *testing.T) {
 // same random hosts.allow and hosts.deny.
 func TestDifferHosts(t *testing.T) {
 	t.Parallel()
+	wantsLimits(t)
 	peer := server(t, "openbsd-inetd", "/usr/sbin/inetd")
 	if !inside(t) {
 		return
