@@ -105,12 +105,17 @@ func (s *fileSink) write(batch []byte) []byte {
 		s.failed = false
 		s.inLine = n > 0 && batch[n-1] != '\n'
 		batch = batch[n:]
-		if s.limits.Soft > 0 && s.size > s.limits.Soft && !s.warned {
-			s.warned = true
-			s.limits.Warn("log " + s.path + " is larger than its soft limit, " + strconv.FormatInt(s.limits.Soft, 10) + " bytes")
-		}
+		s.warnSoft()
 	}
 	return nil
+}
+
+// warnSoft says once that the file is larger than its soft limit.
+func (s *fileSink) warnSoft() {
+	if s.limits.Soft > 0 && s.size > s.limits.Soft && !s.warned {
+		s.warned = true
+		s.limits.Warn("log " + s.path + " is larger than its soft limit, " + strconv.FormatInt(s.limits.Soft, 10) + " bytes")
+	}
 }
 
 // writeUpToLimit writes the lines that the hard limit has room for.
@@ -118,12 +123,13 @@ func (s *fileSink) writeUpToLimit(batch []byte) []byte {
 	room := max(s.limits.Hard-s.size, 0)
 	end := strings.LastIndexByte(string(batch[:min(int64(len(batch)), room)]), '\n') + 1
 	s.full = true
-	s.limits.Warn("log " + s.path + " has reached its hard limit, " + strconv.FormatInt(s.limits.Hard, 10) + " bytes: nothing more is written until a reload")
 	if end > 0 {
 		if n, err := unix.Write(s.fd, batch[:end]); err == nil {
 			s.size += int64(n)
 		}
 	}
+	s.warnSoft()
+	s.limits.Warn("log " + s.path + " has reached its hard limit, " + strconv.FormatInt(s.limits.Hard, 10) + " bytes: nothing more is written until a reload")
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -121,5 +122,28 @@ func TestLogThroughLink(t *testing.T) {
 		if _, err := os.Stat(target); (err == nil) != (c.want == "") {
 			t.Errorf("%s of %s: %v", c.link, c.user, err)
 		}
+	}
+}
+
+// Lines that exceed both limits at once are told of as those that exceed one
+// after the other.
+func TestBothLimitsAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	var mu sync.Mutex
+	var warned []string
+	f := NewFile("", path, Limits{Soft: 300, Hard: 600, Warn: func(text string) {
+		mu.Lock()
+		defer mu.Unlock()
+		warned = append(warned, text)
+	}})
+	for range 100 {
+		f.Printf(Info, "%s", strings.Repeat("x", 50))
+	}
+	f.Flush()
+	f.Close()
+	mu.Lock()
+	defer mu.Unlock()
+	if len(warned) != 2 || !strings.Contains(warned[0], "soft limit, 300") || !strings.Contains(warned[1], "hard limit, 600") {
+		t.Errorf("%q", warned)
 	}
 }
