@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -85,9 +86,19 @@ func (d *daemonProcess) idle(descriptors int) {
 		if n := d.count("fd"); children == "" && n <= descriptors {
 			return
 		} else if time.Since(began) > patience {
-			d.t.Fatalf("%d descriptors, %d before; children:\n%s", n, descriptors, children)
+			open, _ := output("ls", "-l", fmt.Sprintf("/proc/%d/fd", d.pid()))
+			d.t.Fatalf("%d descriptors, %d before; children:\n%s\ndescriptors:\n%s", n, descriptors, children, open)
 		}
 	}
+}
+
+// hasOpen reports whether the daemon has a file open.
+func (d *daemonProcess) hasOpen(path string) bool {
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", d.pid()))
+	return slices.ContainsFunc(links, func(link string) bool {
+		to, _ := os.Readlink(link)
+		return to == path
+	})
 }
 
 func raiseFiles(t *testing.T) {

@@ -333,13 +333,24 @@ func (s *soak) report(n int, took time.Duration) {
 	}
 }
 
-// drained waits until the daemon has no more than one that was just started:
-// nothing of a client is left.
+// drained waits until the daemon has no more than one that was just started
+// and has opened its log file for the first client: nothing of a client is
+// left.
 func (s *soak) drained() {
+	s.t.Helper()
 	s.d.reload(s.conf(false))
 	fresh := setup{program: s.program, conf: strings.ReplaceAll(s.conf(false), "127.0.0.1:", "127.0.0.201:")}
 	fresh.conf = strings.ReplaceAll(fresh.conf, s.dir+"/socket", s.dir+"/other")
 	idle := fresh.start(s.t)
+	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.201:%d", s.ports["word"]))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer c.Close()
+	if got := readAll(s.t, c); got != "word\n" {
+		s.t.Errorf("the new daemon's client got %q", got)
+	}
+	until(s.t, func() bool { return idle.hasOpen(s.dir + "/log") })
 	s.t.Logf("idle: %d descriptors, those of a new daemon are %d", s.d.count("fd"), idle.count("fd"))
 	s.d.idle(idle.count("fd"))
 }
