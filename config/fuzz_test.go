@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// sane checks what every reader promises of what it gives.
+// sane checks what every reader promises of what it returns.
 func sane(t *testing.T, text string, services []*Service, problems []Problem) {
 	t.Helper()
 	lines := strings.Count(text, "\n") + 1

@@ -15,7 +15,7 @@ import (
 	"goinetd/inetd/syslog"
 )
 
-// serve runs a server in this process and gives the address of its service.
+// serve runs a server in this process and returns the address of its service.
 func serve(tb testing.TB, remainder string) (s *Server, at string) {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// do runs a command line and gives what it says and its exit status.
+// do runs a command line and returns its output and its exit status.
 func do(args ...string) (stdout, stderr string, status int) {
 	var out, err bytes.Buffer
 	status = run(args, &out, &err)

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// worldProgram builds the program that tells of its world.
+// worldProgram builds the program that prints its environment, limits and descriptors.
 var attrsProgram = sync.OnceValue(func() error {
 	return compile("testdata/attrs.c", built.attrs)
 })

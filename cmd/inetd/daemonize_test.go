@@ -15,7 +15,7 @@ import (
 	"goinetd/inetd/reliability"
 )
 
-// inBackground starts an inetd as people do, and gives its pid.
+// inBackground starts an inetd as people do, and returns its pid.
 func inBackground(t *testing.T, conf string, flags ...string) (pid int, said string) {
 	t.Helper()
 	dir := folder(t)

@@ -114,12 +114,12 @@ func (m mutator) mutate(text string) string {
 	return strings.Join(lines, "")
 }
 
-// A checkDifference is a problem that check or the daemon alone tells, or a
+// A checkDifference is a problem that check or the daemon alone reports, or a
 // service that nobody touched and that does not answer.
 type checkDifference struct {
 	mutated
 	daemon, check []string // every problem that they tell
-	side          string   // which tells it: "daemon" or "check"; or "service"
+	side          string   // which reports it: "daemon" or "check"; or "service"
 	problem       string
 }
 
@@ -145,7 +145,7 @@ func TestCheckClassesAreDocumented(t *testing.T) {
 	differences.Documented(t, "check", checkClasses)
 }
 
-// Three hundred broken files: the daemon starts, tells what inetctl check tells,
+// Three hundred broken files: the daemon starts, logs what inetctl check reports,
 // in the same words, and serves what nobody has touched.
 func TestDifferCheck(t *testing.T) {
 	t.Parallel()
@@ -169,7 +169,7 @@ func TestDifferCheck(t *testing.T) {
 				t.Parallel()
 				ownNetwork(t)
 				d := setup{conf: list[i].text}.launch(t)
-				running := d.settle()
+				running := d.awaitStart()
 				out, err := exec.Command(inetctl, "check", "--json", d.conf).Output()
 				if _, exited := err.(*exec.ExitError); err != nil && !exited {
 					t.Fatal(err)
@@ -219,8 +219,8 @@ func TestDifferCheck(t *testing.T) {
 	}
 }
 
-// settle waits until the daemon serves, or has ended for want of a service.
-func (d *daemonProcess) settle() (running bool) {
+// awaitStart waits until the daemon serves, or has ended for want of a service.
+func (d *daemonProcess) awaitStart() (running bool) {
 	for {
 		select {
 		case state := <-d.states:

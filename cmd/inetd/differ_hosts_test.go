@@ -208,8 +208,8 @@ func serveIdent(t *testing.T, address, user string) {
 	}()
 }
 
-// converse connects from an address, and returns what comes until the end. Of
-// the ports that it has it gives the names.
+// converse connects from an address, and returns what comes until the end, with
+// names in the place of the connection's ports.
 func converse(from, to string, port int) string {
 	local, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(from, "0"))
 	if err != nil {

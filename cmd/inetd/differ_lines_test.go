@@ -241,8 +241,8 @@ func TestDifferLines(t *testing.T) {
 	}
 }
 
-// ownNetwork gives the thread of the test a network namespace of its own, and
-// what it starts.
+// ownNetwork moves the thread of the test, and what it starts, into a network
+// namespace of its own.
 func ownNetwork(t *testing.T, addresses ...string) {
 	t.Helper()
 	runtime.LockOSThread() // and never unlocked: the thread ends with the test

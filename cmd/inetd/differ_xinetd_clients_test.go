@@ -151,12 +151,12 @@ func (v *visitor) visitAll(f *xinetdFile) {
 		}
 	}
 	v.visitTogether(others)
-	v.settle(0)
+	v.awaitPrograms(0)
 	for _, s := range slices.Concat(counting, rates) {
 		v.visit(s, true)
 	}
 	v.visitTogether(datagrams)
-	v.settle(0)
+	v.awaitPrograms(0)
 }
 
 // visitTogether asks services at the same time.
@@ -186,10 +186,10 @@ func (s *xinetdService) holds() bool {
 	return slices.ContainsFunc(s.probes, func(p probe) bool { return p.hold })
 }
 
-// settle waits until the daemon has no more than some programs: a client that
+// awaitPrograms waits until the daemon has no more than some programs: a client that
 // comes before is counted with those that are over. Programs that do not end
 // in time are not waited for again.
-func (v *visitor) settle(running int) {
+func (v *visitor) awaitPrograms(running int) {
 	n := 0
 	for deadline := time.Now().Add(v.Patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		n = 0
@@ -220,7 +220,7 @@ func (v *visitor) visit(s *xinetdService, alone bool) {
 			gone(pid, v.Patience)
 		}
 		if alone {
-			v.settle(len(held))
+			v.awaitPrograms(len(held))
 		}
 	}
 	for i, c := range held {
@@ -228,7 +228,7 @@ func (v *visitor) visit(s *xinetdService, alone bool) {
 		gone(pids[i], v.Patience)
 	}
 	if alone {
-		v.settle(0)
+		v.awaitPrograms(0)
 	}
 	v.mu.Lock()
 	v.answers[s.id] = list

@@ -172,7 +172,7 @@ func script(t *testing.T, text string) string {
 }
 
 // port returns a port that is free for TCP and UDP on every address. It is below
-// those that the kernel gives to clients, any of which may take one between
+// those that the kernel assigns to clients, any of which may take one between
 // here and its use. Nobody else who asks here gets it while this process runs,
 // be it in another process.
 func port(t *testing.T) int {
@@ -236,7 +236,7 @@ type daemonProcess struct {
 	cmd    *exec.Cmd
 	conf   string
 	notify *net.UnixConn
-	states chan string // what it tells systemd
+	states chan string // what it has sent to systemd
 	ended  chan struct{}
 
 	mu   sync.Mutex
@@ -355,7 +355,7 @@ func (d *daemonProcess) text() string {
 	return d.log.String()
 }
 
-// find waits until the log has matches of a pattern, and gives them.
+// find waits until the log has matches of a pattern, and returns them.
 func (d *daemonProcess) find(pattern string, count int) [][]string {
 	d.t.Helper()
 	re := regexp.MustCompile(pattern)
@@ -508,7 +508,7 @@ func command(t *testing.T, name string, args ...string) string {
 	return out
 }
 
-// output runs a command to its end and gives what it says.
+// output runs a command to its end and returns its output.
 func output(name string, args ...string) (string, error) {
 	out, err := exec.Command(name, args...).CombinedOutput()
 	if err != nil {

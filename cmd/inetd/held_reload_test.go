@@ -168,7 +168,7 @@ func TestPasswdReplaced(t *testing.T) {
 }
 
 // 15,000 services, more than 500 addresses and 300 ports that somebody else
-// gives up at once.
+// closes at once.
 func TestManyServices(t *testing.T) {
 	// Serial: opens 15,000 sockets.
 	asShipped(t)
@@ -221,6 +221,6 @@ func TestManyServices(t *testing.T) {
 	d.reload(conf.String())
 	ask(n - 1)
 	d.idle(fds)
-	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "15,000 services on as many addresses, 300 of which somebody else has and gives up at once",
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "15,000 services on as many addresses, 300 of which somebody else has and closes at once",
 		Saw: "served, those 300 once they are free; so after a reload"})
 }

@@ -293,7 +293,7 @@ func TestLogReaders(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "1 matched") {
 		t.Errorf("fail2ban: %v\n%s\n%s", err, out, lines)
 	}
-	var stripped strings.Builder // logwatch gives its scripts lines without date and host
+	var stripped strings.Builder // logwatch passes its scripts lines without date and host
 	for line := range strings.Lines(lines) {
 		if _, remainder, ok := strings.Cut(line, " host "); ok {
 			stripped.WriteString(remainder)

@@ -34,7 +34,7 @@ type tunables struct {
 	slowReload   time.Duration
 }
 
-// The kernel gives a signal to the process's first thread, even while that is
+// The kernel delivers a signal to the process's first thread, even while that is
 // in a call that only a fatal signal ends (TASK_KILLABLE): an open of
 // a file on a server that does not answer, for one. SIGTERM would wait there.
 // So the goroutine that handles signals keeps this thread to itself.

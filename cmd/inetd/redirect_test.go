@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A redirect carries both ways, keeps the half that is still open, and tells
+// A redirect carries both ways, keeps the half that is still open, and reports
 // what it carried.
 func TestRedirect(t *testing.T) {
 	t.Parallel()

@@ -16,7 +16,7 @@ import (
 )
 
 // inside runs the test of that name again in network and mount namespaces of
-// its own, and tells whether this is where it runs.
+// its own, and reports whether this is where it runs.
 func inside(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv("GOINETD_TEST_INSIDE") == t.Name() {
@@ -155,7 +155,7 @@ func (s set) entry(port int) string {
 	return b.String()
 }
 
-// visit tells what comes of a connection.
+// visit returns the outcome of a connection.
 func visit(from string, port int) string {
 	to := "127.0.0.1"
 	if strings.Contains(from, ":") {
@@ -178,7 +178,7 @@ func visit(from string, port int) string {
 	return "refused"
 }
 
-// explained names the difference that docs/xinetd.md explains, or gives "".
+// explained names the difference that docs/xinetd.md explains, or returns "".
 func (s set) explained(from, verdict, theirs string) string {
 	has := func(text string) bool {
 		return s.onlyFrom != nil && strings.Contains(strings.ToLower(*s.onlyFrom), text) || s.noAccess != nil && strings.Contains(strings.ToLower(*s.noAccess), text)
@@ -271,7 +271,7 @@ func TestAgainstXinetd(t *testing.T) {
 	}
 }
 
-// until waits for what no event tells of: another program's being ready.
+// until waits for what has no event: another program's being ready.
 func until(t *testing.T, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {

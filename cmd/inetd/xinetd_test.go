@@ -182,7 +182,7 @@ func TestNight(t *testing.T) {
 	}
 }
 
-// cps closes a service for everybody and gives it back; cps_per_source keeps
+// cps closes a service for everybody and opens it again; cps_per_source keeps
 // out the one who comes too often.
 func TestCPS(t *testing.T) {
 	// Serial: has to make four connections within a second.

@@ -152,7 +152,7 @@ type Result struct {
 //
 // A name lets somebody in only if it leads back to the address, because
 // whoever has an address can give it any name; it keeps somebody out
-// either way, and so does a name service that gives no answer.
+// either way, and so does a name service that does not answer.
 func (a *Access) Check(from netip.Addr, host *Host) Result {
 	if !from.IsValid() {
 		return Result{}

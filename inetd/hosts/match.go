@@ -177,7 +177,7 @@ func (m *matcher) host(word string, e *endpoint) bool {
 	}
 	name, ok := e.lookup()
 	if ok && e.failed && m.deny && m.r.FailClosed {
-		m.problem = "the name service gives no answer, and " + word + " is a name"
+		m.problem = "the name service does not answer, and " + word + " is a name"
 		return false
 	}
 	return ok && text(word, name)

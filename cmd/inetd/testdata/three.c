@@ -1,4 +1,4 @@
-// A stream wait service: accepts three clients, tells each its pid, and ends.
+// A stream wait service: accepts three clients, writes its pid to each, and ends.
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
