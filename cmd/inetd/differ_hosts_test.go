@@ -100,7 +100,7 @@ func TestDifferHosts(t *testing.T) {
 	}
 	etc(t, map[string]string{"hosts": hostsOfRules, "nsswitch.conf": "hosts: files\npasswd: files\ngroup: files\n", "resolv.conf": "", "hosts.allow": "", "hosts.deny": ""})
 	for address, user := range identUsers {
-		serveIdent(t, address, user)
+		identUser(t, address, user)
 	}
 	dir := folder(t)
 	rules := differences.Rules{Dice: differences.Roll(t), Dir: dir, Banners: dir + "/banners"}
@@ -182,30 +182,6 @@ func startPeer(t *testing.T, args ...string) {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		cmd.Wait()
 	})
-}
-
-// serveIdent answers the questions of RFC 1413 that come to an address.
-func serveIdent(t *testing.T, address, user string) {
-	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(address, "113"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				question := make([]byte, 100)
-				n, _ := c.Read(question)
-				fmt.Fprintf(c, "%s : USERID : UNIX : %s\r\n", strings.TrimSpace(string(question[:n])), user)
-			}()
-		}
-	}()
 }
 
 // converse connects from an address, and returns what comes until the end, with
