@@ -71,7 +71,7 @@ var hostsClasses = []differences.Class[hostsDifference]{
 	{Name: "user and group", Applies: func(d hostsDifference) bool { return d.has(`(user|group) root`) && d.theirs != "" && d.ours != "" }},
 	{Name: "severity authpriv", Applies: func(d hostsDifference) bool { return d.theirs == "" && d.has(`severity[ =]+authpriv`) }},
 	{Name: "names without being asked", Applies: func(d hostsDifference) bool {
-		names := strings.NewReplacer("six.example.org", "2001:db8::1", "a.example.org", "192.0.2.1", "b.example.org", "192.0.2.2", "localhost", d.client, "gate.example.org", "192.0.2.200", "host", "10.1.2.3")
+		names := strings.NewReplacer("six.example.org", "2001:db8::1", "a.example.org", "192.0.2.1", "b.example.org", "192.0.2.2", "localhost", d.client, "gate.example.org", d.server, "host", "10.1.2.3")
 		return d.has(`%[hcnsHN]`) && names.Replace(d.ours) == names.Replace(d.theirs)
 	}},
 }
