@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// worldProgram builds the program that prints its environment, limits and descriptors.
+// attrsProgram builds a program that prints its user, limits and descriptors.
 var attrsProgram = sync.OnceValue(func() error {
 	return compile("testdata/attrs.c", built.attrs)
 })

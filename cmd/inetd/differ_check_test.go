@@ -118,7 +118,7 @@ func (m mutator) mutate(text string) string {
 // service that nobody touched and that does not answer.
 type checkDifference struct {
 	mutated
-	daemon, check []string // every problem that they tell
+	daemon, check []string // every problem that they report
 	side          string   // which reports it: "daemon" or "check"; or "service"
 	problem       string
 }

@@ -92,7 +92,7 @@ func TestLogFileKinds(t *testing.T) {
 			}
 		}
 	}
-	reliability.Survived(t, reliability.Fault{Theme: reliability.Hosts, Did: "a log file that is a FIFO with or without a reader, a directory, /dev/full, one with EIO, a socket, a link, or in a folder that is missing",
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Hosts, Did: "a log file that is a FIFO with or without a reader, a directory, /dev/full, /proc/self/mem (EIO), a socket, a link, or in a folder that is missing",
 		Saw: "served", Lost: "lines that cannot be written, which is said once", Log: "log /x/missing/log: no such file or directory; its lines are lost"})
 }
 

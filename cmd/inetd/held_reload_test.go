@@ -167,8 +167,8 @@ func TestPasswdReplaced(t *testing.T) {
 		Saw: "every client served, as the right user and group", Log: "N: invalid or missing in the configuration; keeps its previous settings until the errors are fixed"})
 }
 
-// 15,000 services, more than 500 addresses and 300 ports that somebody else
-// closes at once.
+// 15,000 services, more than 500 addresses and 300 ports that another
+// process has bound, and closes all together.
 func TestManyServices(t *testing.T) {
 	// Serial: opens 15,000 sockets.
 	asShipped(t)
@@ -221,6 +221,6 @@ func TestManyServices(t *testing.T) {
 	d.reload(conf.String())
 	ask(n - 1)
 	d.idle(fds)
-	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "15,000 services on as many addresses, 300 of which somebody else has and closes at once",
+	reliability.Survived(t, reliability.Fault{Theme: reliability.Reloads, Did: "15,000 services on as many addresses, 300 of which another process has bound, and closes all together",
 		Saw: "served, those 300 once they are free; so after a reload"})
 }

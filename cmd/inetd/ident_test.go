@@ -18,8 +18,8 @@ import (
 // maxAsking is how many lookups one address may have wait.
 const maxAsking = 32
 
-// IDONLY and USERID, with a real ident server, none, one that never answers,
-// and one that lies.
+// IDONLY and USERID, with a real ident server, none, and some that never
+// answer, lie, or reply in single bytes or with too many.
 func TestIdent(t *testing.T) {
 	// Serial: measures how long clients wait.
 	oidentd := server(t, "oidentd", "/usr/sbin/oidentd")
@@ -84,7 +84,7 @@ func TestIdent(t *testing.T) {
 	if n, _ := io.Copy(io.Discard, from2(t, "127.0.0.7", p)); n != 0 {
 		t.Error("let in with a reply that is too long")
 	}
-	d.find(fmt.Sprintf(`NOID: s%d 127.0.0.7 `, p), 1)
+	d.find(fmt.Sprintf(`NOID: s%d 127.0.0.7 bad response`, p), 1)
 	// Without IDONLY, who is not known is served all the same.
 	if n, _ := io.Copy(io.Discard, from2(t, "127.0.0.3", q)); n == 0 {
 		t.Error("refused for want of an answer that is only to be logged")

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -90,15 +89,6 @@ func (d *daemonProcess) idle(descriptors int) {
 			d.t.Fatalf("%d descriptors, %d before; children:\n%s\ndescriptors:\n%s", n, descriptors, children, open)
 		}
 	}
-}
-
-// hasOpen reports whether the daemon has a file open.
-func (d *daemonProcess) hasOpen(path string) bool {
-	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", d.pid()))
-	return slices.ContainsFunc(links, func(link string) bool {
-		to, _ := os.Readlink(link)
-		return to == path
-	})
 }
 
 func raiseFiles(t *testing.T) {

@@ -333,14 +333,13 @@ func (s *soak) report(n int, took time.Duration) {
 	}
 }
 
-// drained waits until the daemon has no more than one that was just started
-// and has opened its log file for the first client: nothing of a client is
-// left.
+// drained waits until the daemon has no more descriptors than one that has
+// served its first client, for whom it opens its log file.
 func (s *soak) drained() {
 	s.t.Helper()
 	s.d.reload(s.conf(false))
 	fresh := setup{program: s.program, conf: strings.ReplaceAll(s.conf(false), "127.0.0.1:", "127.0.0.201:")}
-	fresh.conf = strings.ReplaceAll(fresh.conf, s.dir+"/socket", s.dir+"/other")
+	fresh.conf = strings.NewReplacer(s.dir+"/socket", s.dir+"/other", s.dir+"/log", s.dir+"/fresh.log").Replace(fresh.conf)
 	idle := fresh.start(s.t)
 	c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.201:%d", s.ports["word"]))
 	if err != nil {
@@ -350,7 +349,10 @@ func (s *soak) drained() {
 	if got := readAll(s.t, c); got != "word\n" {
 		s.t.Errorf("the new daemon's client got %q", got)
 	}
-	until(s.t, func() bool { return idle.hasOpen(s.dir + "/log") })
+	until(s.t, func() bool { // its program is reaped
+		log, _ := os.ReadFile(s.dir + "/fresh.log")
+		return strings.Contains(string(log), "EXIT: word")
+	})
 	s.t.Logf("idle: %d descriptors, those of a new daemon are %d", s.d.count("fd"), idle.count("fd"))
 	s.d.idle(idle.count("fd"))
 }

@@ -240,6 +240,11 @@ func TestAgainstXinetd(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer cmd.Process.Kill()
+		t.Cleanup(func() {
+			if log, _ := os.ReadFile(fmt.Sprintf("%s/log%d", dir, i)); t.Failed() {
+				t.Logf("log of %s:\n%s", program, tail(string(log)))
+			}
+		})
 		until(t, func() bool { return visit("127.0.0.1", 2000+sets-1+i*offset) != "unreachable" })
 	}
 	counts := map[string]int{}

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Whatever stands in the files and whoever comes, there is an answer, and
-// asking with all that can be known returns one that is final.
+// Whatever stands in the files and whoever comes, Check returns an answer, and
+// a final one once it has all that can be looked up.
 func FuzzCheck(f *testing.F) {
 	f.Add("ALL: ALL\n", "", "sshd", "192.0.2.7", "host.example.org", "root")
 	f.Add("in.x@127.0.0.1, sshd EXCEPT a: .example.org EXCEPT b.example.org, 10.0.0.0/255.0.0.0, [2001:db8::]/32 : deny\n", "ALL : LOCAL, KNOWN@ALL, 192.168. : spawn (echo %h %u) & : allow\n", "in.x", "10.1.1.1", "", "")

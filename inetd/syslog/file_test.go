@@ -125,8 +125,8 @@ func TestLogThroughLink(t *testing.T) {
 	}
 }
 
-// Lines that exceed both limits at once are told of as those that exceed one
-// after the other.
+// One batch of lines that exceeds both limits warns of the soft limit, then of
+// the hard one.
 func TestBothLimitsAtOnce(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	var mu sync.Mutex

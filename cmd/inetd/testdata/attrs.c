@@ -1,4 +1,4 @@
-// Tells of the process that it is, one fact a line: what a service sees.
+// Prints what its process has been started with, one fact a line.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>

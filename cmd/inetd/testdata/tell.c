@@ -1,4 +1,4 @@
-// Tells whoever is at its descriptor 0 what process it is, in one line: over a
+// Writes its user, arguments and environment to descriptor 0, in one line: over a
 // connection, over the first one of a listening socket, or in reply to every
 // datagram that is queued.
 #include <grp.h>
