@@ -41,6 +41,19 @@ func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 	pidfd := -1
 	attr.Sys.PidFD = &pidfd
 	pid, err := syscall.ForkExec(path, args, attr)
+	if err == syscall.EBADF {
+		// ForkExec needs the number above those of the files, and fd is the
+		// last that the limit allows: dup3(2) says EBADF. A lower one may be
+		// free, now or when the start is tried again.
+		err = syscall.EMFILE
+		if low, failed := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3); failed == nil {
+			defer unix.Close(low)
+			if low < fd {
+				attr.Files = []uintptr{uintptr(low), uintptr(low), uintptr(low)}
+				pid, err = syscall.ForkExec(path, args, attr)
+			}
+		}
+	}
 	if err == nil {
 		return Process{pid, pidfd}, nil
 	}

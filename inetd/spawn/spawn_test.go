@@ -65,6 +65,38 @@ func runBy(start starter, t *testing.T, w *Attr, path string, args ...string) (s
 	return string(text), p.wait(), nil
 }
 
+// A client whose descriptor is the last that RLIMIT_NOFILE allows is served, be
+// it after others have ended.
+func TestLastDescriptor(t *testing.T) {
+	im, err := new(Attr).Prepare("/bin/echo", []string{"echo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Setrlimit(unix.RLIMIT_NOFILE, &before) })
+	const last = 99
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	if err := unix.Dup3(int(null.Fd()), last, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(last)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: last + 1, Max: before.Max}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := byStart(im, last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.wait()
+}
+
 // Each step that fails is named, with its errno, and leaves no child behind.
 func TestStepErrors(t *testing.T) {
 	text := t.TempDir() + "/text"
