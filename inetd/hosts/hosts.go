@@ -53,18 +53,40 @@ func (v *Verdict) incomplete() bool { return v.NeedName || v.NeedServerName || v
 // Files are hosts.allow and hosts.deny. They are read again when they change.
 type Files struct {
 	allow, deny *file[rules]
+	watch       *watch // of both
 	patterns    patternFiles
 }
 
 // New returns the rules of two files, either of which may be missing.
 func New(allow, deny string) *Files {
-	return &Files{allow: newFile(allow, false), deny: newFile(deny, true)}
+	return &Files{allow: newFile(allow, false), deny: newFile(deny, true), watch: newWatch(allow, deny)}
+}
+
+// fresh reports whether the files are known not to have changed since they
+// were read.
+func (t *Files) fresh() bool { return t.watch.unchanged() || t.watch.arm(t.read) }
+
+// get returns what one of the files says. It looks whether the file has
+// changed, unless it is known to be fresh.
+func get(f *file[rules], fresh bool) (*contents[rules], error) {
+	if fresh {
+		return f.now.Load(), nil
+	}
+	return f.current()
+}
+
+// read looks at both files, and reads those that have changed.
+func (t *Files) read() error {
+	_, err1 := t.allow.current()
+	_, err2 := t.deny.current()
+	return cmp.Or(err1, err2)
 }
 
 // Empty reports whether neither file has a rule, so that everybody may come in.
 func (t *Files) Empty() bool {
-	allow, err1 := t.allow.current()
-	deny, err2 := t.deny.current()
+	fresh := t.fresh()
+	allow, err1 := get(t.allow, fresh)
+	deny, err2 := get(t.deny, fresh)
 	return err1 == nil && err2 == nil && len(allow.of.list) == 0 && len(deny.of.list) == 0
 }
 
@@ -72,8 +94,9 @@ func (t *Files) Empty() bool {
 // is: whether there is a rule for the daemon that refuses, or may, before one
 // that admits everybody.
 func (t *Files) MayRefuse(daemon string) bool {
+	fresh := t.fresh()
 	for _, one := range []*file[rules]{t.allow, t.deny} {
-		c, err := one.current()
+		c, err := get(one, fresh)
 		if err != nil {
 			return true
 		}
@@ -101,8 +124,9 @@ func (t *Files) MayRefuse(daemon string) bool {
 // first of hosts.deny. A client that neither file matches is admitted.
 func (t *Files) Check(r *Request) Verdict {
 	m := newMatcher(r, &t.patterns)
+	fresh := t.fresh()
 	for _, one := range []*file[rules]{t.allow, t.deny} {
-		c, err := one.current()
+		c, err := get(one, fresh)
 		if err != nil {
 			return Verdict{Refused: true, Rule: filepath.Base(one.path), Problem: err.Error()}
 		}
