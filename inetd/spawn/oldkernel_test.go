@@ -5,6 +5,7 @@ package spawn
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
@@ -107,6 +108,11 @@ func TestSessionKeyring(t *testing.T) {
 		t.Skip("no keys: ", err)
 	}
 	own := fmt.Sprintf("%08x ", sessionKeyring(t))
+	if out := askAgain(t); !strings.HasPrefix(out, "true") {
+		t.Errorf("hasSessionKeyring of a process with one: %s", out)
+	}
+	defer func(f func() bool) { hasSessionKeyring = f }(hasSessionKeyring)
+	hasSessionKeyring = func() bool { return true }
 	for _, start := range []starter{byStart, byFork} {
 		out, _, err := runBy(start, t, &Attr{User: &Account{UID: 47110, GID: 47110}}, "/bin/cat", "cat", "/proc/keys")
 		if err != nil || strings.Contains(out, "goinetd:secret") || strings.Contains(out, own) {
@@ -118,6 +124,38 @@ func TestSessionKeyring(t *testing.T) {
 	}
 	if now := fmt.Sprintf("%08x ", sessionKeyring(t)); now != own {
 		t.Errorf("the daemon's session keyring was %s and is %s", own, now)
+	}
+}
+
+// askAgain runs this test in a process that has our thread's session keyring,
+// and returns what it prints.
+func askAgain(t *testing.T) string {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestHasSessionKeyring$")
+	cmd.Env = append(os.Environ(), "GOINETD_ASK=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return string(out)
+}
+
+// A program gets no session keyring where the daemon has none. Asking gives
+// the daemon none.
+func TestHasSessionKeyring(t *testing.T) {
+	if os.Getenv("GOINETD_ASK") != "" {
+		fmt.Println(hasSessionKeyring())
+		return
+	}
+	if hasSessionKeyring() {
+		t.Skip("the tests were started with a session keyring")
+	}
+	if unix.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	out, _, err := run(t, &Attr{User: &Account{UID: 47111, GID: 47111}}, "/bin/cat", "cat", "/proc/keys")
+	if err != nil || strings.Contains(out, " _ses") {
+		t.Errorf("%s, %v", out, err)
 	}
 }
 

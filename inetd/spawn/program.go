@@ -203,13 +203,14 @@ func (w *Attr) buildSteps() ([]step, error) {
 	} else {
 		add("setpgid", unix.SYS_SETPGID, 0, 0, 0, nil)
 	}
-	// A new session keyring (session-keyring(7)): programs of several users would
-	// read each other's keys in that of the daemon, and those of who started it.
-	// Where the kernel has no keys or a seccomp filter forbids the call, there is
-	// nothing to read. A user other than root may have 200 keys (keyrings(7));
-	// above that the programs are still started.
-	add("keyctl", unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, nil)
-	list[len(list)-1].optional = true
+	if hasSessionKeyring() {
+		// A new one: programs of several users would read each other's keys in
+		// that of the daemon, and those of who started it. A user other than
+		// root may have 200 keys (keyrings(7)); above that the programs are
+		// still started.
+		add("keyctl", unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0, nil)
+		list[len(list)-1].optional = true
+	}
 	if err := addCapabilities(add); err != nil {
 		return nil, err
 	}
