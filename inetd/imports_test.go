@@ -18,7 +18,7 @@ var allowed = map[string][]string{
 	"inetd/service":    {"admit", "builtin", "socket", "spawn", "syslog"},
 	"inetd/handover":   {"socket"},
 	"inetd/spawn":      {"spawn/nofile"},
-	"inetd/descriptor": {}, "inetd/sockaddr": {}, "inetd/localtime": {}, "inetd/encode": {},
+	"inetd/descriptor": {}, "inetd/sockaddr": {}, "inetd/localtime": {}, "inetd/encode": {}, "inetd/timeslice": {},
 	"inetd/reliability": {}, "inetd/differences": {}, // for tests
 	"inetd/admit": {}, "inetd/builtin": {}, "inetd/epoll": {}, "inetd/hosts": {}, "inetd/ident": {}, "inetd/logline": {},
 	"inetd/portowner": {}, "inetd/socket": {}, "inetd/syslog": {}, "inetd/spawn/nofile": {},
@@ -47,7 +47,7 @@ func TestArrows(t *testing.T) {
 			for _, i := range f.Imports {
 				to, inModule := strings.CutPrefix(strings.Trim(i.Path.Value, `"`), "goinetd/")
 				if !inModule || strings.HasPrefix(to, "config") && strings.HasPrefix(from, "inetd") || strings.HasPrefix(to, "config/") && from == "config" ||
-					to == "inetd/descriptor" || to == "inetd/sockaddr" || to == "inetd/localtime" || to == "inetd/encode" || slices.Contains(list, strings.TrimPrefix(to, "inetd/")) {
+					to == "inetd/descriptor" || to == "inetd/sockaddr" || to == "inetd/localtime" || to == "inetd/encode" || to == "inetd/timeslice" || slices.Contains(list, strings.TrimPrefix(to, "inetd/")) {
 					continue
 				}
 				t.Errorf("%s imports %s", path, to)

@@ -10,6 +10,7 @@ import (
 	"goinetd/inetd/descriptor"
 	"goinetd/inetd/hosts"
 	"goinetd/inetd/spawn"
+	"goinetd/inetd/timeslice"
 )
 
 // A handler is what a descriptor of the epoll set belongs to.
@@ -59,7 +60,9 @@ func (sc *scratch) buffer() []byte {
 const eventBatch = 4
 
 func (w *worker) run() {
+	var slice timeslice.Slice
 	for !w.replaced.Load() {
+		slice.Renew()
 		n, ok := w.server.poll.Wait(w.events[:])
 		if !ok {
 			return

@@ -3,6 +3,7 @@ package spawn
 import (
 	"os"
 	"os/signal"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -62,8 +63,12 @@ func (c *Children[T]) reapOrphans(ended func(Exit, T)) {
 		if err != nil || pid == 0 {
 			return
 		}
+		if c.hasYoung(pid) {
+			c.reapYoung(ended)
+			continue
+		}
 		if c.has(pid) {
-			if !c.collect(pid, ended) {
+			if !c.reap(pid, ended) {
 				return
 			}
 			continue
@@ -101,6 +106,12 @@ func (c *Children[T]) has(pid int) bool {
 	defer c.mu.Unlock()
 	_, ok := c.live[pid]
 	return ok
+}
+
+func (c *Children[T]) hasYoung(pid int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.ContainsFunc(c.young, func(y youngChild[T]) bool { return y.pid == pid })
 }
 
 // siginfoPID reads si_pid, which stands behind three ints and, where

@@ -38,8 +38,6 @@ func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 	for _, arg := range im.argv[:len(im.argv)-1] {
 		args = append(args, unix.BytePtrToString(arg))
 	}
-	pidfd := -1
-	attr.Sys.PidFD = &pidfd
 	pid, err := syscall.ForkExec(path, args, attr)
 	if err == syscall.EBADF {
 		// ForkExec needs the number above those of the files, and fd is the
@@ -55,7 +53,7 @@ func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 		}
 	}
 	if err == nil {
-		return Process{pid, pidfd}, nil
+		return Process{PID: pid}, nil
 	}
 	e := &StepError{Step: "exec " + path}
 	errors.As(err, &e.Errno)

@@ -15,8 +15,8 @@ type sigaction struct {
 
 // DefaultSignals stops ignoring the signals that the process was started with
 // as ignored (nohup, a shell's background job), so that its children do not
-// inherit that. It also sets SIGCHLD to be discarded: the reaper learns of
-// exits from pidfds, and thousands of them need not interrupt it. As PID 1 it
+// inherit that. It also sets SIGCHLD to be discarded: the reaper does not wait
+// for it, and thousands of them need not interrupt anything. As PID 1 it
 // learns of orphans from SIGCHLD. Call it once, at start, after
 // os/signal.Notify.
 func DefaultSignals() {

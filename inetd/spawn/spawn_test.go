@@ -252,6 +252,57 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
+// A child that lives on costs the reaper nothing until it ends: it gets a
+// pidfd after some tries. With many children on an old kernel it gets one at
+// once.
+func TestYoung(t *testing.T) {
+	im, err := new(Attr).Prepare("/bin/cat", []string{"cat"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, old := range []bool{false, true} {
+		c, err := NewChildren[int]()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tries := youngTries
+		if old {
+			defer func(f func() bool) { findsQuickly = f }(findsQuickly)
+			findsQuickly = func() bool { return false }
+			for i := range maxYoungLive {
+				c.live[-i] = entry[int]{}
+			}
+			tries = 0
+		}
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := im.Start(pair[1], new(Scratch))
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(pair[1])
+		exits := make(chan Exit, 1)
+		ended := func(e Exit, _ int) { exits <- e }
+		c.Add(p, 1)
+		for i := range tries {
+			if c.timeout() != 1 || len(c.live) > 0 {
+				t.Fatalf("after %d tries it is watched", i)
+			}
+			c.reapYoung(ended)
+		}
+		if c.timeout() != -1 || c.live[p.PID].pidfd < 0 {
+			t.Errorf("old kernel %v: %+v after %d tries", old, c.live[p.PID], tries)
+		}
+		go c.Reap(ended)
+		unix.Close(pair[0])
+		if e := <-exits; e.PID != p.PID || !e.HasStatus || e.Status != 0 {
+			t.Errorf("%+v", e)
+		}
+	}
+}
+
 // As PID 1 the reaper collects children that are not in the table: orphans,
 // and children of our own that end before they get there, whose status Add
 // still finds.
@@ -292,8 +343,9 @@ func TestOrphans(t *testing.T) {
 		t.Errorf("the child in the table: %+v", e)
 	}
 	c.Add(early, "early")
-	if !c.collect(early.PID, ended) {
-		t.Error("a child that was collected early stays in the table")
+	c.reapYoung(ended)
+	if n := c.Len(); n != 0 {
+		t.Errorf("%d children stay in the table", n)
 	}
 	if e := exits["early"]; e.Status.ExitStatus() != 4 || !e.HasStatus {
 		t.Errorf("the child that came into the table late: %+v", e)

@@ -22,9 +22,9 @@ package spawn
 // blocks (runtime keeps both for those who link to them by name): else the
 // next garbage collection would stop the whole daemon for that one program.
 // Between them the parent runs nothing that could be preempted or grow its
-// stack. The kernel writes the child's pid and pidfd before the child runs
-// (CLONE_PARENT_SETTID, CLONE_PIDFD), so that another thread can signal a
-// child that does not get to its exec: Scratch.Signal.
+// stack. The kernel writes the child's pid before the child runs (CLONE_PARENT_SETTID), so
+// that another thread can signal a child that does not get to its exec:
+// Scratch.Signal.
 //
 // Fork is the slow way, for programs whose exec has been seen to hang: the
 // child gets copies of memory and descriptors, and the parent does not wait.
@@ -101,7 +101,7 @@ const (
 	vforkFlags = unix.CLONE_VM | unix.CLONE_VFORK
 	forkFlags  = 0
 
-	modernFlags = unix.CLONE_PIDFD | unix.CLONE_PARENT_SETTID | cloneClearSighand
+	modernFlags = unix.CLONE_PARENT_SETTID | cloneClearSighand
 )
 
 // legacyClone is set once clone3 or close_range turned out to be missing, or
@@ -125,9 +125,7 @@ type vforkCall struct {
 	args    cloneArgs
 	envRoom []*byte // for envv
 
-	// Of the child, written by the kernel. Other threads may read them.
-	pid   int32 // 0: none yet
-	pidfd int32 // -1: none
+	pid int32 // of the child; 0: none. Written by the kernel; other threads may read it
 
 	failure
 }
@@ -164,9 +162,10 @@ func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 		case errno != 0:
 			l.failed, l.errno = stepFork, errno
 		case l.errno != 0:
-			Process{int(pid), int(l.pidfd)}.wait()
+			atomic.StoreInt32(&l.pid, 0) // another process may have it from here on
+			Process{PID: int(pid)}.wait()
 		default:
-			return Process{int(pid), int(l.pidfd)}, nil
+			return Process{PID: int(pid)}, nil
 		}
 		if !l.legacy && l.missing() {
 			legacyClone.Store(true)
@@ -187,7 +186,6 @@ func (l *vforkCall) clone() (pid, errno uintptr) {
 	l.legacy, l.failure = legacyClone.Load(), failure{}
 	l.shared = !l.legacy && l.flags == vforkFlags
 	atomic.StoreInt32(&l.pid, 0)
-	atomic.StoreInt32(&l.pidfd, -1)
 	switch {
 	case l.legacy:
 		return cloneOld(l)
@@ -198,12 +196,22 @@ func (l *vforkCall) clone() (pid, errno uintptr) {
 }
 
 // Signal sends a signal to the child of a start that is under way in another
-// thread, which must be kept from ending meanwhile.
+// thread, which must be kept from returning from Start meanwhile.
 func (s *Scratch) Signal(sig unix.Signal) {
-	if fd := atomic.LoadInt32(&s.vfork.pidfd); fd >= 0 {
-		unix.PidfdSendSignal(int(fd), sig, nil, 0)
-	} else if pid := atomic.LoadInt32(&s.vfork.pid); pid > 0 {
-		unix.Kill(int(pid), sig)
+	pid := s.Child()
+	if pid == 0 {
+		return
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ENOSYS { // before Linux 5.3
+		unix.Kill(pid, sig)
+	}
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	if s.Child() == pid { // so the child had not been reaped when its pidfd was opened
+		unix.PidfdSendSignal(fd, sig, nil, 0)
 	}
 }
 
@@ -239,7 +247,7 @@ func (im *Image) Fork(fd int, s *Scratch) (*Forked, error) {
 		pid, errno := l.clone()
 		unix.Close(ends[1])
 		if errno == 0 {
-			return &Forked{Process{int(pid), int(l.pidfd)}, descriptor.Raise(ends[0]), im}, nil
+			return &Forked{Process{PID: int(pid)}, descriptor.Raise(ends[0]), im}, nil
 		}
 		unix.Close(ends[0])
 		l.failure = failure{stepFork, errno}
@@ -363,8 +371,7 @@ func forkExec(l *vforkCall) (pid, errno uintptr) {
 //go:norace
 //go:nosplit
 func (l *vforkCall) setArgs(flags uint64) {
-	l.args = cloneArgs{flags: modernFlags | flags, exitSignal: uint64(unix.SIGCHLD),
-		pidfd: uint64(uintptr(unsafe.Pointer(&l.pidfd))), parentTID: uint64(uintptr(unsafe.Pointer(&l.pid)))}
+	l.args = cloneArgs{flags: modernFlags | flags, exitSignal: uint64(unix.SIGCHLD), parentTID: uint64(uintptr(unsafe.Pointer(&l.pid)))}
 }
 
 // cloneOld is both for kernels without clone3. The child's table is a copy.

@@ -227,7 +227,7 @@ func (l *Logger) Close() {
 // batchDelay is the minimum time between two writes. After an idle period a
 // line is written at once; at ten thousand lines a second a write for each
 // would cost a tenth of the host.
-const batchDelay = time.Millisecond
+const batchDelay = 10 * time.Millisecond
 
 // run writes what is queued, a batch at a time.
 func (l *Logger) run() {
