@@ -1,3 +1,8 @@
+// How many processors Go uses is set by package inetd. Without this directive,
+// Go would keep two files of its cgroup open, which every child would copy.
+//
+//go:debug containermaxprocs=0
+
 // Command inetd is an internet super-server: it listens on the sockets of the
 // services that inetd.conf, xinetd.conf or a TOML file configures, and runs a
 // program for each client. See inetd(8).

@@ -29,6 +29,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"goinetd/inetd/descriptor"
 	"goinetd/inetd/encode"
 	"goinetd/inetd/socket"
 )
@@ -195,7 +196,7 @@ func NewFile() (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
-	return os.NewFile(uintptr(fd), "memfd"), nil
+	return os.NewFile(uintptr(descriptor.Raise(fd)), "memfd"), nil
 }
 
 // Exec executes a program in the place of this process, with the state for
