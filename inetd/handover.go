@@ -1,6 +1,7 @@
 package inetd
 
 import (
+	"bytes"
 	"iter"
 	"maps"
 	"net/netip"
@@ -28,9 +29,9 @@ func (s *Server) SetInputs(inputs map[string]int) {
 }
 
 // saveState writes the state that the next process gets, but for sockets and
-// programs. The services that the builder has not built have their records in
-// the state before. The caller holds s.changing.
-func (s *Server) saveState(b *service.Builder, confs []*config.Service) {
+// programs. The services that are not among those that have just been read
+// have their records in the state before. The caller holds s.changing.
+func (s *Server) saveState(records []byte) {
 	state := handover.State{Inputs: s.inputs, Files: slices.Sorted(maps.Keys(s.Files()))}
 	served := map[string]bool{}
 	s.mu.Lock()
@@ -39,15 +40,12 @@ func (s *Server) saveState(b *service.Builder, confs []*config.Service) {
 	}
 	s.mu.Unlock()
 	s.replaceState(state, func(yield func([]byte) bool) {
-		for _, conf := range confs {
-			key := conf.Key()
-			if !served[key] || !b.Built(key) {
-				continue
-			}
-			delete(served, key)
-			if !yield(b.Record(conf)) {
+		for r := range bytes.Lines(records) {
+			key := service.RecordKey(r)
+			if served[key] && !yield(bytes.TrimSuffix(r, []byte("\n"))) {
 				return
 			}
+			delete(served, key)
 		}
 		if len(served) == 0 {
 			return

@@ -25,7 +25,7 @@ var allStates = []state{stateOpening, stateListening, stateHandedOff, stateFull,
 func openListener(t *testing.T, s *testServer, from state, in *inherited) *listener {
 	t.Helper()
 	a := &service.Address{Address: socket.Address{Network: "tcp", Type: config.Stream, Addr: netip.MustParseAddrPort("127.0.0.1:0")}}
-	def := &service.Definition{Name: "x", Key: "x", Type: config.Stream, Socket: &socket.Options{}, Addresses: []service.Address{*a}}
+	def := &service.Definition{Name: "x", Key: "x", Addresses: []service.Address{*a}, Shared: &service.Shared{Type: config.Stream, Socket: &socket.Options{}}}
 	svc := &activeService{def: def}
 	fd, err := socket.Open(a.Address, socket.Options{Backlog: 1, UID: -1, GID: -1})
 	if err != nil {

@@ -25,18 +25,23 @@ func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []con
 
 // A Prepared configuration has been looked up, and can be installed.
 type Prepared struct {
-	confs    []*config.Service
-	builder  *service.Builder
 	defs     []*service.Definition
+	records  []byte // for the next process, a line each
 	problems []config.Problem
 }
 
 // Prepare looks up what a configuration needs: users, groups and host names.
-// That may take as long as name services do. It changes nothing.
+// That may take as long as name services do. It changes nothing but confs,
+// whose entries are nil afterwards: of thousands of services, the garbage
+// collector is to have each as soon as it has become a definition.
 func (s *Server) Prepare(confs []*config.Service, problems []config.Problem) *Prepared {
-	p := &Prepared{confs: confs, builder: service.NewBuilder(s.builderOptions(), confs)}
+	p := new(Prepared)
+	b := service.NewBuilder(s.builderOptions(), confs)
 	var found []config.Problem
-	p.defs, found = p.builder.BuildAll(confs)
+	p.defs, found = b.BuildAll(confs, func(i int) {
+		p.records = append(b.AppendRecord(p.records, confs[i]), '\n')
+		confs[i] = nil
+	})
 	p.problems = append(problems, found...)
 	return p
 }
@@ -75,7 +80,7 @@ func (s *Server) Install(p *Prepared) []config.Problem {
 	opened := s.openListeners()
 	s.noteApplied(problems, opened)
 	problems = append(problems, opened...)
-	s.saveState(p.builder, p.confs)
+	s.saveState(p.records)
 	s.log.Printf(syslog.Notice, "configuration read: %s (%d new, %d removed)", count(total, "service"), added, removed)
 	return problems
 }

@@ -144,7 +144,7 @@ func TestAddressBesideAll(t *testing.T) {
 func TestRegistry(t *testing.T) {
 	r := newRegistry()
 	svc := func(key, mux string) *activeService {
-		return &activeService{def: &service.Definition{Key: key, Mux: mux}}
+		return &activeService{def: &service.Definition{Key: key, Mux: mux, Shared: new(service.Shared)}}
 	}
 	a, b, c := svc("a", ""), svc("b", "Date"), svc("c", "")
 	if added, removed := r.replace(map[string]*activeService{"a": a, "b": b}); added != 2 || removed != 0 {
@@ -177,7 +177,7 @@ func TestAssignSockets(t *testing.T) {
 		table.addInherited(one)
 	}
 	def := func(name string, addresses ...string) *service.Definition {
-		d := &service.Definition{Name: name, Type: config.Stream}
+		d := &service.Definition{Name: name, Shared: &service.Shared{Type: config.Stream}}
 		for _, a := range addresses {
 			one := service.Address{}
 			if after, ok := strings.CutPrefix(a, "systemd:"); ok {

@@ -121,7 +121,7 @@ const (
 func checkHost(c configuration) (problems []config.Problem, broken int) {
 	o := service.Options{Root: !c.own, MayRefuse: hosts.New(hostsAllow, hostsDeny).MayRefuse,
 		LogFile: func(config.LogType) *syslog.Logger { return nil }}
-	defs, problems := service.NewBuilder(o, c.services).BuildAll(c.services)
+	defs, problems := service.NewBuilder(o, c.services).BuildAll(c.services, nil)
 	wrapped := slices.ContainsFunc(c.services, func(s *config.Service) bool { return s.Libwrap != "" })
 	if wrapped {
 		problems = append(problems, hosts.FileProblems(hostsAllow, hostsDeny)...)

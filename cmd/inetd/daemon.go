@@ -63,6 +63,9 @@ type daemon struct {
 
 // run is the daemon. It returns the exit status.
 func (d *daemon) run() int {
+	// Connections leave little garbage, so a small heap costs hardly more
+	// collections, and the daemon is to be small.
+	debug.SetGCPercent(15)
 	d.requests, d.terminate = make(chan os.Signal, 16), make(chan os.Signal, 3)
 	// Not SIGTERM: until we serve, it may end us.
 	signal.Notify(d.requests, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2)
@@ -81,9 +84,6 @@ func (d *daemon) run() int {
 	if err := d.start(environ, whole); err != nil {
 		return d.fail(err)
 	}
-	// Connections leave little garbage, so a small heap costs hardly more
-	// collections, and the daemon is to be small.
-	debug.SetGCPercent(15)
 	releaseMemory()
 	signal.Notify(d.terminate, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
 	d.launcher.release(d.startStatus())

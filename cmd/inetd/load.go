@@ -15,10 +15,22 @@ import (
 
 // A reading is what the configuration says at one moment.
 type reading struct {
-	services []*config.Service
+	services []*config.Service // nil entries once they have been prepared
 	problems []config.Problem
 	served   config.Served // what was read, where the command line names no file
 	notes    []string      // lines for the log
+
+	consultsHosts bool // hosts.allow and hosts.deny, for some service
+	unprotected   bool // some service of an inetd.conf is not protected by them
+}
+
+// countHosts sets what the reading has to do with hosts.allow and hosts.deny.
+func (r *reading) countHosts() *reading {
+	for _, s := range r.services {
+		r.consultsHosts = r.consultsHosts || s.Libwrap != ""
+		r.unprotected = r.unprotected || s.Libwrap == "" && s.Dialect == config.Inetd
+	}
+	return r
 }
 
 // read reads the files that the command line names, or those that are there.
@@ -34,7 +46,8 @@ func (d *daemon) read() (*reading, error) {
 	}
 	if len(d.o.files) == 0 { // at each reload: there may be other files since
 		c, err := config.Choose("/", *d.served.Load(), o)
-		return &reading{c.Services, c.Problems, c.Served(), c.Notes}, err
+		r := &reading{services: c.Services, problems: c.Problems, served: c.Served(), notes: c.Notes}
+		return r.countHosts(), err
 	}
 	var notes []string
 	if d.server != nil {
@@ -48,7 +61,8 @@ func (d *daemon) read() (*reading, error) {
 			}
 		}
 	}
-	return &reading{services: services, problems: problems, notes: notes}, err
+	r := &reading{services: services, problems: problems, notes: notes}
+	return r.countHosts(), err
 }
 
 // use notes a reading that is about to be served.
@@ -59,7 +73,7 @@ func (d *daemon) use(r *reading) {
 	served := r.served // not a pointer into r, which would keep all of it
 	d.served.Store(&served)
 	d.server.SetInputs(served)
-	d.checkHosts(r.services)
+	d.checkHosts(r)
 }
 
 // loadCompat adds the services of /etc/inetd.conf whose ids xinetd.conf does
@@ -96,17 +110,12 @@ const (
 
 // checkHosts logs what is wrong with hosts.allow and hosts.deny, and that
 // they are not consulted where an administrator may expect it.
-func (d *daemon) checkHosts(services []*config.Service) {
-	consulted, unprotected := false, false
-	for _, s := range services {
-		consulted = consulted || s.Libwrap != ""
-		unprotected = unprotected || s.Libwrap == "" && s.Dialect == config.Inetd
-	}
-	if !d.hostsDenyChecked && unprotected && !d.o.inetd.Libwrap && hosts.HasRules(hostsDeny) {
+func (d *daemon) checkHosts(r *reading) {
+	if !d.hostsDenyChecked && r.unprotected && !d.o.inetd.Libwrap && hosts.HasRules(hostsDeny) {
 		d.log.Printf(syslog.Notice, "%s has rules and is not consulted for the services of inetd.conf (start inetd with -l, or name tcpd(8) in their lines)", hostsDeny)
 	}
 	d.hostsDenyChecked = true
-	if !consulted {
+	if !r.consultsHosts {
 		return
 	}
 	for _, p := range hosts.FileProblems(hostsAllow, hostsDeny) {

@@ -38,7 +38,7 @@ func (d *daemon) testConfiguration() int {
 	}
 	problems := r.problems
 	b := service.NewBuilder(o, r.services)
-	_, found := b.BuildAll(r.services)
+	_, found := b.BuildAll(r.services, nil)
 	problems = append(problems, found...)
 	for _, p := range problems {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", ident(), p)

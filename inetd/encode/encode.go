@@ -24,11 +24,56 @@ import (
 // Append appends a value: a number, a string, a bool, an encoding.TextMarshaler,
 // a slice or a map with string keys of such, a struct with exported fields of
 // such, or a pointer to one that is not nil.
-func Append(b []byte, v any) []byte { return appendValue(b, reflect.ValueOf(v)) }
+func Append(b []byte, v any) []byte { return new(Encoder).Append(b, v) }
 
-func appendValue(b []byte, v reflect.Value) []byte {
-	if m, ok := v.Interface().(encoding.TextMarshaler); ok && v.Kind() != reflect.Pointer {
-		text, err := m.MarshalText()
+// An Encoder is for many values: it remembers what it has learnt of their
+// types. The zero value has learnt nothing.
+type Encoder struct {
+	marshals map[reflect.Type]bool // an encoding.TextMarshaler
+	fields   map[reflect.Type][]field
+}
+
+// A field is one of a struct's that is written.
+type field struct {
+	index int
+	label string // its name and a colon
+}
+
+// Append appends a value as the function Append does.
+func (e *Encoder) Append(b []byte, v any) []byte {
+	if e.fields == nil {
+		e.marshals, e.fields = map[reflect.Type]bool{}, map[reflect.Type][]field{}
+	}
+	return e.appendValue(b, reflect.ValueOf(v))
+}
+
+var textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
+
+func (e *Encoder) isMarshaler(t reflect.Type) bool {
+	is, known := e.marshals[t]
+	if !known {
+		is = t.Kind() != reflect.Pointer && t.Implements(textMarshaler)
+		e.marshals[t] = is
+	}
+	return is
+}
+
+func (e *Encoder) fieldsOf(t reflect.Type) []field {
+	list, known := e.fields[t]
+	if !known {
+		for i := range t.NumField() {
+			if f := t.Field(i); f.IsExported() && f.Tag.Get("encode") != "-" {
+				list = append(list, field{i, f.Name + ":"})
+			}
+		}
+		e.fields[t] = list
+	}
+	return list
+}
+
+func (e *Encoder) appendValue(b []byte, v reflect.Value) []byte {
+	if e.isMarshaler(v.Type()) {
+		text, err := v.Interface().(encoding.TextMarshaler).MarshalText()
 		if err != nil {
 			panic(err) // times and addresses of ours have texts
 		}
@@ -36,7 +81,7 @@ func appendValue(b []byte, v reflect.Value) []byte {
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
-		return appendValue(b, v.Elem())
+		return e.appendValue(b, v.Elem())
 	case reflect.String:
 		return strconv.AppendQuote(b, v.String())
 	case reflect.Bool:
@@ -50,7 +95,7 @@ func appendValue(b []byte, v reflect.Value) []byte {
 	case reflect.Slice:
 		b = append(b, '[')
 		for i := range v.Len() {
-			b = append(appendValue(b, v.Index(i)), ' ')
+			b = append(e.appendValue(b, v.Index(i)), ' ')
 		}
 		return append(b, ']')
 	case reflect.Map:
@@ -61,15 +106,14 @@ func appendValue(b []byte, v reflect.Value) []byte {
 		}
 		for _, key := range slices.Sorted(maps.Keys(m)) {
 			b = append(strconv.AppendQuote(b, key), ':')
-			b = append(appendValue(b, m[key]), ' ')
+			b = append(e.appendValue(b, m[key]), ' ')
 		}
 		return append(b, '}')
 	case reflect.Struct:
 		b = append(b, '{')
-		for i := range v.NumField() {
-			if f := v.Type().Field(i); f.IsExported() && f.Tag.Get("encode") != "-" && !v.Field(i).IsZero() {
-				b = append(append(b, f.Name...), ':')
-				b = append(appendValue(b, v.Field(i)), ' ')
+		for _, f := range e.fieldsOf(v.Type()) {
+			if value := v.Field(f.index); !value.IsZero() {
+				b = append(e.appendValue(append(b, f.label...), value), ' ')
 			}
 		}
 		return append(b, '}')

@@ -35,7 +35,7 @@ func (x *expansion) banner(dir string) []byte {
 	if x == nil {
 		return nil
 	}
-	text, err := readFile(filepath.Join(dir, filepath.Base(x.m.r.Daemon)))
+	text, _, err := readFile(filepath.Join(dir, filepath.Base(x.m.r.Daemon)))
 	if err != nil {
 		return nil
 	}

@@ -88,7 +88,10 @@ func (f *file[T]) load(id identity) {
 	c := &contents[T]{id: id}
 	var text []byte
 	if !id.missing {
-		text, c.err = readFile(f.path)
+		var read identity
+		if text, read, c.err = readFile(f.path); c.err == nil {
+			c.id = read // it may be another file since
+		}
 	}
 	if c.err == nil {
 		c.of = f.parse(string(text))
@@ -102,22 +105,29 @@ func (f *file[T]) load(id identity) {
 
 // readFile reads a regular file of limited size. It does not wait for the
 // writer of a FIFO.
-func readFile(path string) ([]byte, error) {
+func readFile(path string) (text []byte, id identity, err error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
-		return nil, err
+		return nil, id, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s is no regular file", path)
-	case info.Size() > maxFile:
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+	var st syscall.Stat_t
+	if err := syscall.Fstat(int(f.Fd()), &st); err != nil {
+		return nil, id, err
 	}
-	return io.ReadAll(io.LimitReader(f, maxFile))
+	id = identityOf(&st)
+	switch {
+	case st.Mode&syscall.S_IFMT != syscall.S_IFREG:
+		return nil, id, fmt.Errorf("%s is no regular file", path)
+	case st.Size > maxFile:
+		return nil, id, fmt.Errorf("%s is larger than %d bytes", path, maxFile)
+	}
+	text, err = io.ReadAll(io.LimitReader(f, maxFile))
+	return text, id, err
+}
+
+func identityOf(st *syscall.Stat_t) identity {
+	return identity{dev: st.Dev, ino: st.Ino, size: st.Size, modified: st.Mtim, change: st.Ctim}
 }
 
 // identify returns the identity of a file. A link that leads nowhere is an
@@ -128,7 +138,7 @@ func identify(path string) (identity, error) {
 		err := syscall.Stat(path, &st)
 		switch {
 		case err == nil:
-			return identity{dev: st.Dev, ino: st.Ino, size: st.Size, modified: st.Mtim, change: st.Ctim}, nil
+			return identityOf(&st), nil
 		case errors.Is(err, fs.ErrNotExist):
 			if err := syscall.Lstat(path, &st); err == nil && st.Mode&syscall.S_IFMT == syscall.S_IFLNK {
 				return identity{}, fmt.Errorf("%s is a link to a file that does not exist", path)

@@ -69,14 +69,19 @@ func (t *Files) fresh() bool { return t.watch.unchanged() || t.watch.arm(t.read)
 // get returns what one of the files says. It looks whether the file has
 // changed, unless it is known to be fresh.
 func get(f *file[rules], fresh bool) (*contents[rules], error) {
-	if fresh {
-		return f.now.Load(), nil
+	if c := f.now.Load(); fresh && c != nil {
+		return c, c.err
 	}
 	return f.current()
 }
 
-// read looks at both files, and reads those that have changed.
-func (t *Files) read() error {
+// read looks at both files, and reads those that have changed; both, if it is
+// known that one has.
+func (t *Files) read(changed bool) error {
+	if changed {
+		t.allow.now.Store(nil)
+		t.deny.now.Store(nil)
+	}
 	_, err1 := t.allow.current()
 	_, err2 := t.deny.current()
 	return cmp.Or(err1, err2)

@@ -14,7 +14,7 @@ import (
 // Problems finds them. A file that is missing has none.
 func FileProblems(allow, deny string) (problems []config.Problem) {
 	for _, path := range []string{allow, deny} {
-		text, err := readFile(path)
+		text, _, err := readFile(path)
 		if errors.Is(err, fs.ErrNotExist) && !isLink(path) {
 			continue
 		}

@@ -42,7 +42,7 @@ func (r *rule) effect(deny bool) (a Actions, refuses bool, err error) {
 // HasRules reports whether a file of rules has a line that is not a comment. One
 // that cannot be read may have.
 func HasRules(path string) bool {
-	text, err := readFile(path)
+	text, _, err := readFile(path)
 	if err != nil {
 		return !errors.Is(err, fs.ErrNotExist) || isLink(path)
 	}

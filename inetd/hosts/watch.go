@@ -26,7 +26,7 @@ import (
 type watch struct {
 	paths []string
 	start time.Time
-	fd    atomic.Int32 // of inotify; -1: not open
+	fd    int          // of inotify; -1: there is none
 	until atomic.Int64 // since start, in ns: when the watch is to be armed again; 0: it is not armed
 	retry atomic.Int64 // likewise: not before, where it cannot be armed
 
@@ -47,8 +47,10 @@ var localFS = map[int64]bool{unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: 
 	unix.TMPFS_MAGIC: true, unix.RAMFS_MAGIC: true}
 
 func newWatch(paths ...string) *watch {
-	w := &watch{paths: paths, start: time.Now()}
-	w.fd.Store(-1)
+	w := &watch{paths: paths, start: time.Now(), fd: -1}
+	if fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err == nil {
+		w.fd = descriptor.Raise(fd)
+	}
 	return w
 }
 
@@ -56,12 +58,9 @@ func (w *watch) now() int64 { return int64(time.Since(w.start)) }
 
 // unchanged reports whether nothing has changed since the watch was armed.
 func (w *watch) unchanged() bool {
-	fd, waiting := w.fd.Load(), int32(1)
-	if fd < 0 {
-		return false
-	}
+	waiting := int32(1)
 	// TIOCINQ is another name of FIONREAD.
-	if _, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.TIOCINQ, uintptr(unsafe.Pointer(&waiting))); errno != 0 || waiting > 0 {
+	if _, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(w.fd), unix.TIOCINQ, uintptr(unsafe.Pointer(&waiting))); errno != 0 || waiting > 0 {
 		return false
 	}
 	// Whoever takes the events out of the queue disarms the watch first.
@@ -69,8 +68,9 @@ func (w *watch) unchanged() bool {
 }
 
 // arm arms the watch if that is possible and read, which looks at the files,
-// succeeds. It reports whether nothing has changed since.
-func (w *watch) arm(read func() error) bool {
+// succeeds. read is told whether they are known to have changed: their times
+// may be too coarse to show it. arm reports whether nothing has changed since.
+func (w *watch) arm(read func(changed bool) error) bool {
 	if w.now() < w.retry.Load() {
 		return false
 	}
@@ -81,7 +81,8 @@ func (w *watch) arm(read func() error) bool {
 	}
 	w.until.Store(0)
 	now := w.now()
-	if !w.mark() || read() != nil {
+	changed := w.drain()
+	if !w.mark() || read(changed) != nil {
 		w.retry.Store(now + int64(watchTime))
 		return false
 	}
@@ -89,23 +90,23 @@ func (w *watch) arm(read func() error) bool {
 	return w.unchanged()
 }
 
-// mark empties the queue of events and marks the files and their directories.
-// It reports whether every change will be seen.
-func (w *watch) mark() bool {
-	fd := int(w.fd.Load())
-	if fd < 0 {
-		var err error
-		if fd, err = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err != nil {
-			return false
-		}
-		fd = descriptor.Raise(fd)
-		w.fd.Store(int32(fd))
-	}
+// drain empties the queue of events, and reports whether there were any.
+func (w *watch) drain() (any bool) {
 	var events [4096]byte
 	for {
-		if n, err := unix.Read(fd, events[:]); err != unix.EINTR && n <= 0 {
-			break
+		n, err := unix.Read(w.fd, events[:])
+		if err != unix.EINTR && n <= 0 {
+			return any
 		}
+		any = true
+	}
+}
+
+// mark marks the files and their directories. It reports whether every change
+// will be seen.
+func (w *watch) mark() bool {
+	if w.fd < 0 {
+		return false
 	}
 	for _, path := range w.paths {
 		dir := filepath.Dir(path)
@@ -117,10 +118,10 @@ func (w *watch) mark() bool {
 		if err := unix.Lstat(path, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
 			return false
 		}
-		if _, err := unix.InotifyAddWatch(fd, dir, dirMask); err != nil {
+		if _, err := unix.InotifyAddWatch(w.fd, dir, dirMask); err != nil {
 			return false
 		}
-		if _, err := unix.InotifyAddWatch(fd, path, fileMask); err != nil && err != unix.ENOENT || err == nil && !isLocal(path) {
+		if _, err := unix.InotifyAddWatch(w.fd, path, fileMask); err != nil && err != unix.ENOENT || err == nil && !isLocal(path) {
 			return false
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,6 +17,19 @@ func writeFile(t testing.TB, path, text string) {
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// freeWatch waits until a user may have one more inotify instance: the daemons
+// of other tests have one each.
+func freeWatch(t *testing.T, paths ...string) *watch {
+	for range 600 {
+		if w := newWatch(paths...); w.fd >= 0 {
+			return w
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatal("no inotify instance is free (fs.inotify.max_user_instances)")
+	return nil
 }
 
 // Whatever changes a file disarms the watch before the call returns; what
@@ -56,11 +70,11 @@ func TestWatch(t *testing.T) {
 		if c.there {
 			writeFile(t, file, "old")
 		}
-		w := newWatch(file, dir+"/hosts.allow")
+		w := freeWatch(t, file, dir+"/hosts.allow")
 		if w.unchanged() {
 			t.Errorf("%s: armed from the beginning", c.name)
 		}
-		if !w.arm(func() error { return nil }) || !w.unchanged() {
+		if !w.arm(func(bool) error { return nil }) || !w.unchanged() {
 			t.Fatalf("%s: not armed", c.name)
 		}
 		if err := c.do(); err != nil {
@@ -69,7 +83,7 @@ func TestWatch(t *testing.T) {
 		if w.unchanged() {
 			t.Errorf("%s is not seen", c.name)
 		}
-		unix.Close(int(w.fd.Load()))
+		unix.Close(w.fd)
 	}
 }
 
@@ -84,17 +98,17 @@ func TestWatchUnsure(t *testing.T) {
 		}
 	}
 	for _, path := range []string{dir + "/link", dir + "/folder/file", "/proc/self/status", dir + "/real", dir + "/none/file"} {
-		w := newWatch(path)
-		if w.arm(func() error { return nil }) {
+		w := freeWatch(t, path)
+		if w.arm(func(bool) error { return nil }) {
 			t.Errorf("%s is watched", path)
 		}
-		unix.Close(int(w.fd.Load()))
+		unix.Close(w.fd)
 	}
-	w := newWatch(dir + "/file")
-	if w.arm(func() error { return os.ErrPermission }) || w.unchanged() {
+	w := freeWatch(t, dir+"/file")
+	if w.arm(func(bool) error { return os.ErrPermission }) || w.unchanged() {
 		t.Error("armed although the file could not be read")
 	}
-	unix.Close(int(w.fd.Load()))
+	unix.Close(w.fd)
 }
 
 // However many ask, whoever asks after a change gets the changed rules.

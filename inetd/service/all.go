@@ -9,16 +9,20 @@ import (
 
 // BuildAll returns the definitions of services, and the problems that they
 // have on this host. The daemon and `inetctl check` report them in the same
-// words.
-func (b *Builder) BuildAll(confs []*config.Service) (defs []*Definition, problems []config.Problem) {
+// words. built, if it is not nil, is called with the index of each service that
+// has a definition now; BuildAll does not use its configuration any more.
+func (b *Builder) BuildAll(confs []*config.Service, built func(i int)) (defs []*Definition, problems []config.Problem) {
 	others, mux, muxed := false, false, (*config.Service)(nil)
-	for _, conf := range confs {
+	for i, conf := range confs {
 		d, found := b.Build(conf)
 		problems = append(problems, found...)
 		if d == nil {
 			continue
 		}
 		defs = append(defs, d)
+		if built != nil {
+			built(i)
+		}
 		others = others || d.Image != nil && !b.IsDaemonUser(conf.User)
 		if p := d.Policy; p != nil && p.Access.HasNames() && conf.SocketType == config.Dgram && !conf.Wait {
 			problems = append(problems, conf.ProblemOf("only_from", config.Warning, "write addresses",

@@ -44,7 +44,7 @@ wait = true
 libwrap = "other"
 `)
 	o := Options{Root: true, Log: syslog.ToDaemon("test", "daemon"), MayRefuse: func(daemon string) bool { return daemon != "other" }}
-	defs, problems := NewBuilder(o, confs).BuildAll(confs)
+	defs, problems := NewBuilder(o, confs).BuildAll(confs, nil)
 	if len(defs) != len(confs)-2 {
 		t.Errorf("%d of %d services", len(defs), len(confs))
 	}

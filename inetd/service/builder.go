@@ -11,6 +11,7 @@ import (
 	"goinetd/config"
 	"goinetd/inetd/admit"
 	"goinetd/inetd/builtin"
+	"goinetd/inetd/encode"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
 	"goinetd/inetd/syslog"
@@ -47,7 +48,7 @@ type Builder struct {
 	plain     *socket.Options // of a service without options of its own
 	unchecked bool            // services are not checked: they have been served
 	files     FileProblems
-	built     map[string]bool // keys of the definitions
+	encoder   encode.Encoder
 
 	definitions Slab[Definition]
 	addresses   Slab[Address]
@@ -57,6 +58,9 @@ type Builder struct {
 	lists    map[string]*admit.List
 	logs     map[config.LogType]*Log
 	builtins map[builtinKey]*builtin.Handler
+	policies map[Settings]*Policy // without access_times
+	shared   map[Shared]*Shared
+	scratch  Shared // of the definition that is being built
 }
 
 type builtinKey struct {
@@ -104,7 +108,7 @@ func users(confs []*config.Service) (names []string) {
 func newBuilder(o Options, services int) *Builder {
 	b := &Builder{o: o, accounts: spawn.NewAccounts(), plain: &socket.Options{Backlog: o.Backlog, UID: -1, GID: -1},
 		attrs: map[string]*spawn.Attr{}, envs: map[string]*spawn.Env{}, lists: map[string]*admit.List{},
-		logs: map[config.LogType]*Log{}, builtins: map[builtinKey]*builtin.Handler{}, built: map[string]bool{}}
+		logs: map[config.LogType]*Log{}, builtins: map[builtinKey]*builtin.Handler{}, policies: map[Settings]*Policy{}, shared: map[Shared]*Shared{}}
 	b.definitions.Expect(services)
 	b.addresses.Expect(services)
 	return b
@@ -125,11 +129,13 @@ func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 	}
 	d, key := &b.definitions.Take(1)[0], conf.Key()
 	*d = Definition{Pos: conf.Pos, Key: key, Hash: KeyHash(key), Name: strings.Clone(conf.ID), // cloned, lest the whole file's text be kept
-		Type: conf.SocketType, Wait: conf.Wait, Mux: strings.Clone(conf.Mux), MuxPlus: conf.MuxPlus,
+		Mux: strings.Clone(conf.Mux)}
+	b.scratch = Shared{Type: conf.SocketType, Wait: conf.Wait, MuxPlus: conf.MuxPlus,
 		Limits: admit.Limits{Instances: conf.Instances, Queue: conf.Queue, PerSource: conf.PerSource, PerMinute: conf.PerMinute,
 			PerSourcePerMinute: conf.PerSourcePerMinute, CPS: conf.CPS, CPSPerSource: conf.CPSPerSource, PerSourcePrefix: conf.PerSourcePrefix},
 		Log: b.log(conf.LogType), OnSuccess: conf.LogOnSuccess, OnFailure: conf.LogOnFailure,
 	}
+	d.Shared = &b.scratch
 	hint, err := b.addProgram(d, conf)
 	if err == nil {
 		hint, err = b.addAddresses(d, conf)
@@ -141,7 +147,12 @@ func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 		return nil, append(problems, conf.Problem(config.Error, hint, "%v", err))
 	}
 	d.Policy = b.policy(conf, d.Addresses)
-	b.built[d.Key] = true
+	d.Shared = b.shared[b.scratch]
+	if d.Shared == nil {
+		shared := b.scratch
+		d.Shared = &shared
+		b.shared[shared] = d.Shared
+	}
 	return d, problems
 }
 

@@ -22,17 +22,24 @@ type Definition struct {
 	Hash uint64     // KeyHash of it
 	Name string     // what the logs call it
 
-	Type      config.SocketType
-	Wait      bool // the program gets the listening socket
 	Addresses []Address
-	Socket    *socket.Options
 	Mux       string // name behind tcpmux; empty: it has a socket
-	MuxPlus   bool   // inetd sends "+Go" before the program starts
 
 	Builtin *builtin.Handler // what inetd serves itself; nil: Image or Policy.Redirect
 	Image   *spawn.Image     // the program; nil: none
-	Attr    *spawn.Attr      // of the program, and of commands of hosts_options(5)
-	User    string
+
+	*Shared
+}
+
+// Shared are the parts of a definition that many services have in common.
+type Shared struct {
+	Type    config.SocketType
+	Wait    bool // the program gets the listening socket
+	MuxPlus bool // inetd sends "+Go" before the program starts
+	Socket  *socket.Options
+
+	Attr *spawn.Attr // of the program, and of commands of hosts_options(5)
+	User string
 
 	Limits admit.Limits
 	Policy *Policy // nil: none

@@ -2,6 +2,7 @@ package service
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"goinetd/config"
@@ -12,8 +13,13 @@ import (
 // clients are told, apart from limits. Most services of an inetd.conf have
 // none.
 type Policy struct {
+	Times []config.Span
+	Settings
+}
+
+// Settings are those of a policy that can be compared.
+type Settings struct {
 	Access            admit.Access
-	Times             []config.Span
 	MaxLoad           float64
 	Libwrap           string // daemon name for hosts_access(5); empty: not consulted
 	LibwrapFailClosed bool   // hosts.deny refuses by name where the name service does not answer
@@ -73,20 +79,11 @@ func (p *Policy) Check(service string, from netip.Addr, host *admit.Host, load *
 // each other for a word.
 const reasonAddress = "address"
 
-// isZero reports whether a policy decides and says nothing.
-func (p Policy) isZero() bool {
-	if p.Times != nil || p.Access != (admit.Access{}) {
-		return false
-	}
-	return p.MaxLoad == 0 && p.Libwrap == "" && !p.LibwrapFailClosed && !p.IDOnly && !p.NoRetry && !p.Sensor && p.DenyTime == 0 &&
-		p.Banner+p.BannerSuccess+p.BannerFail+p.Redirect == "" && p.IdleTimeout == 0 && p.SessionTimeout == 0 && p.StartTimeout == 0
-}
-
-// policy returns the policy of a service, nil for none. addresses are where it
-// listens.
+// policy returns the policy of a service, nil for one that decides and says
+// nothing. addresses are where it listens.
 func (b *Builder) policy(conf *config.Service, addresses []Address) *Policy {
-	p := Policy{
-		Times: conf.AccessTimes, MaxLoad: conf.MaxLoad, Libwrap: conf.Libwrap, LibwrapFailClosed: conf.LibwrapFailClosed, IDOnly: conf.IDOnly, NoRetry: conf.NoRetry,
+	s := Settings{
+		MaxLoad: conf.MaxLoad, Libwrap: conf.Libwrap, LibwrapFailClosed: conf.LibwrapFailClosed, IDOnly: conf.IDOnly, NoRetry: conf.NoRetry,
 		Sensor: conf.Sensor, DenyTime: conf.DenyTime,
 		Banner: conf.Banner, BannerSuccess: conf.BannerSuccess, BannerFail: conf.BannerFail,
 		Redirect: conf.Redirect, IdleTimeout: conf.IdleTimeout, SessionTimeout: conf.SessionTimeout, StartTimeout: conf.StartTimeout,
@@ -95,13 +92,29 @@ func (b *Builder) policy(conf *config.Service, addresses []Address) *Policy {
 	for i := range addresses {
 		ipv4only = ipv4only && addresses[i].Addr.Addr().Is4()
 	}
-	p.Access = admit.NewAccess(conf, func(sources []config.Source) *admit.List { return b.list(sources, ipv4only) })
-	if p.Libwrap == "" {
-		p.LibwrapFailClosed = false
+	s.Access = admit.NewAccess(conf, func(sources []config.Source) *admit.List { return b.list(sources, ipv4only) })
+	if s.Libwrap == "" {
+		s.LibwrapFailClosed = false
 	}
-	if p.isZero() {
+	switch {
+	case conf.AccessTimes != nil:
+		return &Policy{conf.AccessTimes, s}
+	case s == Settings{}:
 		return nil
 	}
-	q := p // allocated only here: most services have none
-	return &q
+	p := b.policies[s]
+	if p == nil {
+		p = &Policy{nil, s.clone()}
+		b.policies[p.Settings] = p
+	}
+	return p
+}
+
+// clone returns the same settings, without the text of the configuration that
+// they are part of.
+func (s Settings) clone() Settings {
+	for _, text := range []*string{&s.Libwrap, &s.Banner, &s.BannerSuccess, &s.BannerFail, &s.Redirect} {
+		*text = strings.Clone(*text)
+	}
+	return s
 }

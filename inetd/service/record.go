@@ -31,12 +31,9 @@ func KeyHash(key string) uint64 {
 	return h.Sum64()
 }
 
-// Built reports whether the Builder has built the definition of a key.
-func (b *Builder) Built(key string) bool { return b.built[key] }
-
-// Record returns the encoded Record of a service that the Builder has built a
-// definition of. It has no newline.
-func (b *Builder) Record(conf *config.Service) []byte {
+// AppendRecord appends the encoded Record of a service that the Builder has
+// built a definition of. It has no newline.
+func (b *Builder) AppendRecord(text []byte, conf *config.Service) []byte {
 	r := Record{Key: conf.Key(), Service: conf, Accounts: map[string]*spawn.Account{}}
 	account := func(user, group string) {
 		if a, err := b.accounts.Lookup(user, group); err == nil {
@@ -59,7 +56,7 @@ func (b *Builder) Record(conf *config.Service) []byte {
 			set(&r.Hosts, l.Host, addresses)
 		}
 	}
-	return encode.Append(nil, r)
+	return b.encoder.Append(text, &r)
 }
 
 func set[T any](m *map[string]T, key string, value T) {

@@ -28,7 +28,7 @@ func TestRecord(t *testing.T) {
 		b := NewBuilder(Options{}, services)
 		for _, s := range services {
 			n++
-			record := b.Record(s)
+			record := b.AppendRecord(nil, s)
 			var got Record
 			if err := encode.Decode(record, &got); err != nil {
 				t.Fatalf("%s: %v", record, err)

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"fmt"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -16,35 +17,21 @@ import (
 	"goinetd/inetd/syslog"
 )
 
-// Every setting of a policy makes it one.
-func TestPolicyIsZero(t *testing.T) {
-	if !(Policy{}).isZero() {
-		t.Error("the zero value is not zero")
+// Services of equal policies share one, and services without one have none.
+func TestSharedPolicies(t *testing.T) {
+	const service = "[service.%s]\nlisten = \"tcp:700%d\"\nbuiltin = \"echo\"\nlibwrap = \"no\"\n%s\n"
+	var text strings.Builder
+	for i, settings := range []string{"", "max_load = 5", "max_load = 5", "max_load = 6", "access_times = [\"8:00-18:00\"]\nmax_load = 5"} {
+		fmt.Fprintf(&text, service, string(rune('a'+i)), i, settings)
 	}
-	kind := reflect.TypeFor[Policy]()
-	for i := range kind.NumField() {
-		var p Policy
-		f := reflect.ValueOf(&p).Elem().Field(i)
-		switch kind.Field(i).Name {
-		case "Access":
-			p.Access.OnlyFrom = &admit.List{}
-		case "Times":
-			p.Times = []config.Span{{}}
-		default:
-			switch f.Kind() {
-			case reflect.String:
-				f.SetString("x")
-			case reflect.Bool:
-				f.SetBool(true)
-			case reflect.Float64:
-				f.SetFloat(1)
-			case reflect.Int64:
-				f.SetInt(1)
-			}
-		}
-		if p.isZero() {
-			t.Errorf("%s alone is no policy", kind.Field(i).Name)
-		}
+	confs := read(t, text.String())
+	b := NewBuilder(Options{}, confs)
+	var p []*Policy
+	for _, conf := range confs {
+		p = append(p, b.policy(conf, nil))
+	}
+	if p[0] != nil || p[1] == nil || p[2] != p[1] || p[3] == p[1] || p[4] == p[1] || p[4].Times == nil {
+		t.Errorf("%v", p)
 	}
 }
 
