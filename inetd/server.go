@@ -166,6 +166,7 @@ func New(o Options) (*Server, error) {
 	if o.Hosts == nil {
 		o.Hosts = hosts.New("/etc/hosts.allow", "/etc/hosts.deny")
 	}
+	o.Hosts.Watch()
 	startThreads()
 	poll, err := epoll.NewSet[handler]()
 	if err != nil {

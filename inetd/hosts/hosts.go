@@ -62,6 +62,10 @@ func New(allow, deny string) *Files {
 	return &Files{allow: newFile(allow, false), deny: newFile(deny, true), watch: newWatch(allow, deny)}
 }
 
+// Watch makes looking for changes cheap, at the price of an inotify instance,
+// which stays open. It is to be called before the files are used.
+func (t *Files) Watch() { t.watch.open() }
+
 // fresh reports whether the files are known not to have changed since they
 // were read.
 func (t *Files) fresh() bool { return t.watch.unchanged() || t.watch.arm(t.read) }

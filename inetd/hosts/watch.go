@@ -46,12 +46,14 @@ const (
 var localFS = map[int64]bool{unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: true, unix.BTRFS_SUPER_MAGIC: true, unix.F2FS_SUPER_MAGIC: true,
 	unix.TMPFS_MAGIC: true, unix.RAMFS_MAGIC: true}
 
-func newWatch(paths ...string) *watch {
-	w := &watch{paths: paths, start: time.Now(), fd: -1}
+func newWatch(paths ...string) *watch { return &watch{paths: paths, start: time.Now(), fd: -1} }
+
+// open opens an inotify instance, if the user may have one more. Without one
+// the watch is never armed.
+func (w *watch) open() {
 	if fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err == nil {
 		w.fd = descriptor.Raise(fd)
 	}
-	return w
 }
 
 func (w *watch) now() int64 { return int64(time.Since(w.start)) }

@@ -23,7 +23,8 @@ func writeFile(t testing.TB, path, text string) {
 // of other tests have one each.
 func freeWatch(t *testing.T, paths ...string) *watch {
 	for range 600 {
-		if w := newWatch(paths...); w.fd >= 0 {
+		w := newWatch(paths...)
+		if w.open(); w.fd >= 0 {
 			return w
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -115,6 +116,8 @@ func TestWatchUnsure(t *testing.T) {
 func TestWatchAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	files := New(dir+"/hosts.allow", dir+"/hosts.deny")
+	files.watch = freeWatch(t, files.watch.paths...)
+	defer unix.Close(files.watch.fd)
 	stop := make(chan struct{})
 	var others sync.WaitGroup
 	for range 3 {
