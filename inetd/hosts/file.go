@@ -59,6 +59,15 @@ func (f *file[T]) current() (*contents[T], error) {
 	return f.read(id)
 }
 
+// expire has the file read again, although its identity may be the same.
+func (f *file[T]) expire() {
+	if c := f.now.Load(); c != nil {
+		old := *c
+		old.id = identity{size: -1}
+		f.now.CompareAndSwap(c, &old)
+	}
+}
+
 // read reads the file. Whoever asks while one is not read in time does not
 // wait again.
 func (f *file[T]) read(id identity) (*contents[T], error) {

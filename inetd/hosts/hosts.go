@@ -73,8 +73,8 @@ func (t *Files) fresh() bool { return t.watch.unchanged() || t.watch.arm(t.read)
 // get returns what one of the files says. It looks whether the file has
 // changed, unless it is known to be fresh.
 func get(f *file[rules], fresh bool) (*contents[rules], error) {
-	if c := f.now.Load(); fresh && c != nil {
-		return c, c.err
+	if fresh {
+		return f.now.Load(), nil
 	}
 	return f.current()
 }
@@ -83,8 +83,8 @@ func get(f *file[rules], fresh bool) (*contents[rules], error) {
 // known that one has.
 func (t *Files) read(changed bool) error {
 	if changed {
-		t.allow.now.Store(nil)
-		t.deny.now.Store(nil)
+		t.allow.expire()
+		t.deny.expire()
 	}
 	_, err1 := t.allow.current()
 	_, err2 := t.deny.current()
