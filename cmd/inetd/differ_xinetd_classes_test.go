@@ -80,7 +80,8 @@ var xinetdClasses = []differenceClass{
 		return d.field == "outcome" && (d.theirs == "refused" || d.theirs == "closed") && d.service.counts(d.file) && d.anyClosed()
 	}},
 	{"counts after other answers", func(d difference) bool {
-		return d.field == "outcome" && !d.first && d.service.counts(d.file) && d.otherAnswers() && (d.inLog(0, "FAIL") || d.inLog(1, "FAIL"))
+		return d.field == "outcome" && !d.first && d.service.counts(d.file) && d.otherAnswers() &&
+			(d.inLog(0, "FAIL") || d.inLog(1, "FAIL") || strings.HasPrefix(d.effective("log_type"), "SYSLOG")) // whose lines are not seen
 	}},
 	{"the order of the checks", func(d difference) bool {
 		return d.field == "log" && strings.HasPrefix(d.theirs+d.here, "FAIL") && d.service.counts(d.file) && !d.otherAnswers()
