@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"slices"
 	"time"
 
 	"goinetd/config"
@@ -29,8 +30,9 @@ func CheckFiles(confs []*config.Service) FileProblems {
 	found := make(chan []config.Problem)
 	stop := make(chan struct{})
 	defer close(stop)
+	list := slices.Clone(confs) // it may be looked at for longer than we wait
 	go func() {
-		for _, conf := range confs {
+		for _, conf := range list {
 			select {
 			case found <- fileProblems(conf):
 			case <-stop:

@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +18,8 @@ import (
 type Children[T any] struct {
 	epoll int // of the pidfds
 	wake  int // an eventfd in the set: the reaper is to look at its lists
+
+	maxPidfd int // which a child's is below
 
 	// Used by the reaper alone, but for orphans.due.
 	orphans orphans
@@ -56,7 +59,9 @@ func NewChildren[T any]() (*Children[T], error) {
 	if err := unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, wake, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET}); err != nil {
 		return nil, fmt.Errorf("epoll_ctl: %w", err)
 	}
-	return &Children[T]{epoll: fd, wake: wake, live: map[int]entry[T]{}, polled: map[int]struct{}{}}, nil
+	limit := unix.Rlimit{Cur: math.MaxInt32}
+	unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+	return &Children[T]{epoll: fd, wake: wake, maxPidfd: int(min(limit.Cur, math.MaxInt32)) / 4 * 3, live: map[int]entry[T]{}, polled: map[int]struct{}{}}, nil
 }
 
 // A Process is a program that was started and is to go into the table.
