@@ -15,7 +15,8 @@ import (
 // How many descriptors one of them uses.
 const (
 	connFDs     = 1
-	redirectFDs = 4 // both connections, and the pipe of splice(2)
+	redirectFDs = 2 // both connections
+	pipeFDs     = 2
 	lookupFDs   = 3 // the client, and two questions
 )
 

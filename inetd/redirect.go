@@ -3,7 +3,6 @@ package inetd
 import (
 	"cmp"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -25,8 +24,8 @@ const connectTimeout = 30 * time.Second
 
 // A redirect is a client's connection that is forwarded to another address.
 // The address is looked up for each, so that it may change. Bytes go from
-// socket to socket by splice(2), which package net does; where one side ends,
-// the other side is told, and may go on.
+// socket to socket (splice.go); where one side ends, the other side is told, and
+// may go on.
 type redirect struct {
 	s              *Server
 	c              client
@@ -165,11 +164,11 @@ const halfOpenTimeout = 5 * time.Minute
 func (r *redirect) copyBoth() {
 	defer r.client.Close()
 	defer r.target.Close()
+	r.s.pipes.enter()
+	defer r.s.pipes.exit()
 	half := make(chan *time.Timer, 2)
 	copyOne := func(to, from *net.TCPConn, count *atomic.Int64) {
-		n, err := io.Copy(to, from)
-		count.Store(n)
-		if err != nil { // reset, or closed by a timer: nothing more can follow
+		if err := r.s.pipes.splice(to, from, count); err != nil { // reset, or closed by a timer: nothing more can follow
 			to.SetLinger(0)
 			from.Close()
 			to.Close()

@@ -111,6 +111,7 @@ type Server struct {
 	serial   atomic.Uint64                   // the last task.serial
 	udpPorts atomic.Pointer[map[uint16]bool] // source ports that our UDP services do not answer
 	conns    *connTable
+	pipes    *pipePool
 	banners  banners
 	jobs     jobQueue
 	watch    *startWatch
@@ -199,6 +200,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.udpPorts.Store(&map[uint16]bool{})
 	s.watch, s.conns = newStartWatch(s), newConnTable(o.BuiltinIdle)
+	s.pipes = &pipePool{conns: s.conns}
 	if s.jobs.event, err = descriptor.NewEvent(); err != nil {
 		return nil, err
 	}

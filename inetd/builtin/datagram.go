@@ -13,6 +13,7 @@ import (
 const (
 	batchSize   = 16    // datagrams taken in one system call
 	maxDatagram = 65536 // bytes; more than UDP can carry
+	maxBatches  = 32    // taken before others have their turn
 )
 
 // Datagrams replies to datagrams. It holds the buffers of one worker and must
@@ -42,6 +43,8 @@ type mmsghdr struct {
 }
 
 // Serve replies to what is queued in a socket, up to some hundred datagrams.
+// It looks once more after a batch that was not full: under load the next ones
+// have come meanwhile, and looking costs less than being woken for them.
 // refused reports whether a source gets no reply; now is a time on a monotonic
 // clock.
 func (d *Datagrams) Serve(fd int, h *Handler, now time.Duration, refused func(netip.AddrPort) bool) {
@@ -55,7 +58,7 @@ func (d *Datagrams) Serve(fd int, h *Handler, now time.Duration, refused func(ne
 		d.memory, d.guard = memory, newLoopGuard()
 	}
 	d.now = now
-	for range maxRounds {
+	for range maxBatches {
 		n := d.receive(fd)
 		if n <= 0 {
 			return
@@ -67,9 +70,6 @@ func (d *Datagrams) Serve(fd int, h *Handler, now time.Duration, refused func(ne
 			}
 		}
 		d.send(fd, replies)
-		if n < batchSize {
-			return
-		}
 	}
 }
 
