@@ -27,6 +27,8 @@ type listener struct {
 	file        socket.Identity // of a Unix socket that we opened
 	stored      bool            // the service manager has a copy
 	polled      bool            // fd is in the epoll set
+	as          polledAs        // how
+	options     *socket.Options // that the socket has; nil: not known
 	nonblocking bool            // O_NONBLOCK is set, as accept wants it
 
 	users    int32  // of fd without the lock: workers in accept4 or a fork
@@ -150,7 +152,17 @@ func (s *Server) pollLocked(l *listener) {
 		s.pauseLocked(l, pauseTime)
 		return
 	}
-	l.polled = true
+	l.polled, l.as = true, l.polledAs()
+}
+
+// polledAs is what a service wants of a socket that is polled.
+type polledAs struct {
+	events             uint32
+	accepts, datagrams bool
+}
+
+func (l *listener) polledAs() polledAs {
+	return polledAs{l.events(), l.svc.def.Accepts(), l.servesDatagrams()}
 }
 
 // events returns what epoll is to wait for. EPOLLONESHOT makes it one event

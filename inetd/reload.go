@@ -257,13 +257,15 @@ func (s *Server) permitFiles() {
 
 // adaptLocked makes an open socket fit its new definition.
 func (s *Server) adaptLocked(l *listener) {
-	if l.state == stateListening { // what is polled for may be another
+	if l.state == stateListening && (l.as != l.polledAs() || l.svc.holds > 0) {
 		s.setStateLocked(l, statePaused)
 		s.setStateLocked(l, stateListening)
 	}
-	if l.fd >= 0 {
-		socket.Adjust(l.fd, l.Address.Address, *l.svc.def.Socket)
+	wanted := l.svc.def.Socket
+	if l.fd >= 0 && (l.options == nil || *l.options != *wanted) {
+		socket.Adjust(l.fd, l.Address.Address, *wanted)
 	}
+	l.options = wanted
 }
 
 // unclaimLocked closes a listener that no service wants. One that a program

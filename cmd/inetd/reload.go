@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -102,6 +103,9 @@ func (one *reload) set(stage string) { one.stage.Store(&stage) }
 // reload reads the configuration again. Files that cannot be read change
 // nothing.
 func (d *daemon) reload(one *reload) {
+	// Two thirds of the time would be the garbage collector's else, for memory
+	// that is given back below.
+	defer debug.SetGCPercent(debug.SetGCPercent(60))
 	d.notifier.reloading()
 	if d.logFile != nil {
 		d.logFile.Reopen()

@@ -32,9 +32,10 @@ func CheckFiles(confs []*config.Service) FileProblems {
 	defer close(stop)
 	list := slices.Clone(confs) // it may be looked at for longer than we wait
 	go func() {
+		fine := map[string]bool{}
 		for _, conf := range list {
 			select {
-			case found <- fileProblems(conf):
+			case found <- fileProblems(conf, fine):
 			case <-stop:
 				return
 			}
@@ -79,9 +80,12 @@ func Check(conf *config.Service, accounts *spawn.Accounts, files FileProblems) (
 }
 
 // fileProblems returns the problems of a service's program and other files.
-func fileProblems(conf *config.Service) (problems []config.Problem) {
-	if conf.Server != "" {
-		problems = append(problems, checkProgram(conf)...)
+// fine are the programs that have none: thousands of services may have the same
+// one.
+func fileProblems(conf *config.Service, fine map[string]bool) (problems []config.Problem) {
+	if program := conf.Chroot + "\x00" + conf.Server; conf.Server != "" && !fine[program] {
+		problems = checkProgram(conf)
+		fine[program] = problems == nil
 	}
 	for _, l := range conf.Listen {
 		if l.Network != "unix" || strings.HasPrefix(l.Path, "@") {

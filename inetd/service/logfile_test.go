@@ -19,7 +19,7 @@ func TestLogDirectory(t *testing.T) {
 	}
 	conf := &config.Service{ID: "x", LogType: config.LogType{Path: filepath.Join(inner, "log")}}
 	warned := func() string {
-		for _, p := range fileProblems(conf) {
+		for _, p := range fileProblems(conf, map[string]bool{}) {
 			return p.String()
 		}
 		return ""

@@ -3,9 +3,11 @@
 //	load -n 3000 -c 8 ADDRESS       connections, a few at a time, each read to its end
 //	load -every 2ms -from 127.0.0.66 ADDRESS   one each two milliseconds, from that address
 //	load -udp -d 2s -w 32 ADDRESS   datagrams, so many in flight, each echoed
+//	load -pump 64 -c 2 ADDRESS      MB through an echo service and back, over each connection
 //
-// It prints the rate in a second, the 50th and the 99th percentile of a
-// connection's time in microseconds (0 over UDP), and how many failed.
+// It prints the rate in a second (connections, datagrams, MB), the 50th and the
+// 99th percentile of a connection's time in microseconds (0 for datagrams and
+// -pump), and how many failed.
 package main
 
 import (
@@ -29,6 +31,7 @@ func main() {
 	udp := flag.Bool("udp", false, "measure a UDP echo service")
 	d := flag.Duration("d", 2*time.Second, "how long, over UDP")
 	w := flag.Int("w", 32, "datagrams in flight")
+	size := flag.Int("pump", 0, "MB through each connection")
 	flag.Parse()
 	at, err := netip.ParseAddrPort(flag.Arg(0))
 	if err != nil || !at.Addr().IsLoopback() {
@@ -37,6 +40,10 @@ func main() {
 	}
 	if *udp {
 		datagrams(at.String(), *d, *w)
+		return
+	}
+	if *size > 0 {
+		pump(at.String(), *c, *size<<20)
 		return
 	}
 	source = &net.TCPAddr{IP: net.ParseIP(*from)}
@@ -135,4 +142,44 @@ func datagrams(at string, d time.Duration, window int) {
 		flying--
 	}
 	fmt.Printf("%.0f 0 0 %d\n", float64(answers)/d.Seconds(), lost)
+}
+
+// pump sends bytes through connections to an echo service.
+func pump(at string, c, size int) {
+	var failed atomic.Int64
+	var all sync.WaitGroup
+	began := time.Now()
+	for range c {
+		all.Go(func() {
+			if err := echoed(at, size); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				failed.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	fmt.Printf("%.0f 0 0 %d\n", float64(c*size)/1e6/time.Since(began).Seconds(), failed.Load())
+}
+
+// echoed sends size bytes and reads as many back.
+func echoed(at string, size int) error {
+	conn, err := net.Dial("tcp", at)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(time.Minute))
+	go func() {
+		b := make([]byte, 64<<10)
+		for sent := 0; sent < size; sent += len(b) {
+			if _, err := conn.Write(b); err != nil {
+				return
+			}
+		}
+	}()
+	n, err := io.Copy(io.Discard, io.LimitReader(conn, int64(size)))
+	if n < int64(size) {
+		return fmt.Errorf("%d of %d bytes came back: %v", n, size, err)
+	}
+	return nil
 }

@@ -1,5 +1,7 @@
 // The least that a service can be: says a word and ends. Without a C library,
 // so that what is measured is who starts it. Linux on amd64 and arm64.
+// With -DHOLD it stays until its client is gone. With -DSERVE it accepts each
+// client itself, as the program of a wait service may.
 static long call(long n, long a, long b, long c) {
 #ifdef __x86_64__
     long r;
@@ -12,11 +14,24 @@ static long call(long n, long a, long b, long c) {
 #endif
 }
 #ifdef __x86_64__
-enum { WRITE = 1, EXIT = 60 };
+enum { READ = 0, WRITE = 1, CLOSE = 3, ACCEPT = 43, EXIT = 60 };
 #else
-enum { WRITE = 64, EXIT = 93 };
+enum { READ = 63, WRITE = 64, CLOSE = 57, ACCEPT = 202, EXIT = 93 };
 #endif
 void _start(void) {
+#ifdef SERVE
+    for (;;) {
+        long c = call(ACCEPT, 0, 0, 0);
+        if (c < 0) break;
+        call(WRITE, c, (long)"word\n", 5);
+        call(CLOSE, c, 0, 0);
+    }
+#else
     call(WRITE, 1, (long)"word\n", 5);
+#endif
+#ifdef HOLD
+    char b;
+    while (call(READ, 0, (long)&b, 1) > 0);
+#endif
     for (;;) call(EXIT, 0, 0, 0);
 }
