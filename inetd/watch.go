@@ -1,6 +1,7 @@
 package inetd
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"sync"
@@ -156,14 +157,12 @@ func (w *startWatch) end(u *underWay) (expired bool) {
 	return expired
 }
 
+// restAfter is after how long without a start memory is given back.
+const restAfter = 30 * time.Second
+
 // run looks at the starts, until stop is closed.
 func (w *startWatch) run(stop <-chan struct{}) {
-	for {
-		select {
-		case <-w.wake:
-		case <-stop:
-			return
-		}
+	for w.sleep(stop) {
 		ticker := time.NewTicker(watchInterval)
 		for idle := 0; idle < watchIdle; idle++ {
 			select {
@@ -179,6 +178,26 @@ func (w *startWatch) run(stop <-chan struct{}) {
 		ticker.Stop()
 		if !w.state.CompareAndSwap(watchLooks, watchSleeps) { // a start has begun: look on
 			w.wake <- struct{}{}
+		}
+	}
+}
+
+// sleep waits for a start. It returns false once stop is closed.
+func (w *startWatch) sleep(stop <-chan struct{}) bool {
+	var rest <-chan time.Time // never, if there has been no start
+	if w.interval.Load() > 0 && w.s.o.Rest != nil {
+		timer := time.NewTimer(cmp.Or(w.s.o.RestAfter, restAfter))
+		defer timer.Stop()
+		rest = timer.C
+	}
+	for {
+		select {
+		case <-w.wake:
+			return true
+		case <-rest:
+			w.s.o.Rest()
+		case <-stop:
+			return false
 		}
 	}
 }

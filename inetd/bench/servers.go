@@ -43,7 +43,11 @@ var superServers = []starter{
 		return exec.Command(peer, append([]string{"-d", "-f", conf, "-p"}, parser...)...), err
 	}},
 	{"xinetd", func(b *bench, port int, program []string) (*exec.Cmd, error) {
-		conf := b.write("xinetd.conf", xinetdService(port, "user = nobody", "server = "+program[0], "server_args = "+strings.Join(program[1:], " ")))
+		settings := []string{"user = nobody", "server = " + program[0]}
+		if len(program) > 1 {
+			settings = append(settings, "server_args = "+strings.Join(program[1:], " "))
+		}
+		conf := b.write("xinetd.conf", xinetdService(port, settings...))
 		return xinetd(b, conf)
 	}},
 	{"openbsd-inetd", func(b *bench, port int, program []string) (*exec.Cmd, error) {

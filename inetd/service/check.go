@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"goinetd/config"
@@ -27,37 +28,52 @@ type FileProblems map[*config.Service][]config.Problem
 // CheckFiles looks at the files of services. After one that cannot be looked
 // at in time, nothing more is.
 func CheckFiles(confs []*config.Service) FileProblems {
-	found := make(chan []config.Problem)
-	stop := make(chan struct{})
-	defer close(stop)
+	var mu sync.Mutex // guards all and looked until we have given up
+	all, looked, gaveUp := FileProblems{}, 0, false
+	done := make(chan struct{})
 	list := slices.Clone(confs) // it may be looked at for longer than we wait
 	go func() {
+		defer close(done)
 		fine := map[string]bool{}
 		for _, conf := range list {
-			select {
-			case found <- fileProblems(conf, fine):
-			case <-stop:
+			problems := fileProblems(conf, fine)
+			mu.Lock()
+			if gaveUp {
+				mu.Unlock()
 				return
 			}
-		}
-	}()
-	all := FileProblems{}
-	timer := time.NewTimer(checkTimeout)
-	defer timer.Stop()
-	for _, conf := range confs {
-		select {
-		case problems := <-found:
 			if problems != nil {
 				all[conf] = problems
 			}
-			timer.Reset(checkTimeout)
-		case <-timer.C:
+			looked++
+			mu.Unlock()
+		}
+	}()
+	const looks = 20
+	ticker := time.NewTicker(checkTimeout / looks)
+	defer ticker.Stop()
+	for before, stalled := 0, 0; ; stalled++ {
+		select {
+		case <-done:
+			return all
+		case <-ticker.C:
+		}
+		mu.Lock()
+		if looked != before {
+			stalled = 0
+		}
+		if stalled == looks && looked < len(list) {
+			conf := list[looked]
 			all[conf] = []config.Problem{conf.Problem(config.Warning, "look at the file system that they are on",
 				"%s: its files could not be looked at within %v", conf.ID, checkTimeout)}
+			gaveUp = true
+		}
+		before = looked
+		mu.Unlock()
+		if gaveUp {
 			return all
 		}
 	}
-	return all
 }
 
 // Check returns the problems that a service has on this host: a user or a

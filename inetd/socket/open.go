@@ -74,7 +74,13 @@ func Open(a Address, o Options) (fd int, err error) {
 	}
 	fd = descriptor.Raise(fd)
 	step = "setsockopt"
-	if err = setOptions(fd, append(a.beforeBind(), o.adjustable(a)...)); err != nil {
+	options := a.beforeBind()
+	for _, one := range o.adjustable(a) {
+		if one.value != 0 { // which a new socket has
+			options = append(options, one)
+		}
+	}
+	if err = setOptions(fd, options); err != nil {
 		return
 	}
 	sa, err := a.sockaddr()
