@@ -64,8 +64,9 @@ const (
 	reasonLooping      = "looping"
 )
 
-// accept accepts one connection. A slot is reserved for it.
-func (s *Server) accept(w *worker, t ticket) {
+// accept accepts one connection, and reports whether there was one. A slot is
+// reserved for it.
+func (s *Server) accept(w *worker, t ticket) bool {
 	fd, errno := accept4(t.fd, &w.peer)
 	c := client{fd: fd, from: sockaddr.FromRaw(&w.peer), to: t.address.Addr, l: t.l, svc: t.svc, def: t.def}
 	var d decision
@@ -84,7 +85,7 @@ func (s *Server) accept(w *worker, t ticket) {
 	s.mu.Unlock()
 
 	if errno != 0 {
-		return
+		return false
 	}
 	if t.mapsIPv4 {
 		// The program is to see an IPv4 client as one (ipv6(7); EADDRNOTAVAIL
@@ -93,9 +94,10 @@ func (s *Server) accept(w *worker, t ticket) {
 	}
 	if again {
 		s.recheckLater(c, d, 0)
-		return
+		return true
 	}
 	s.dispatch(&w.scratch, &c, d)
+	return true
 }
 
 // accept4 is accept4(2) on a non-blocking socket, without telling the Go
@@ -116,7 +118,7 @@ func accept4(fd int, peer *unix.RawSockaddrAny) (int, unix.Errno) {
 // is cancelled.
 func (s *Server) endAcceptLocked(t ticket, errno unix.Errno) {
 	l := t.l
-	if l.state == stateListening && !staysReady(errno) {
+	if l.state == stateListening && !staysReady(errno) && !t.polled {
 		s.pollLocked(l)
 	}
 	s.endUseLocked(l)

@@ -196,6 +196,7 @@ type ticket struct {
 	svc      *activeService
 	def      *service.Definition
 	mapsIPv4 bool
+	polled   bool   // the socket is still waited on: there was no event
 	handOff  uint64 // 0: the socket is shared
 }
 
@@ -208,12 +209,34 @@ func (l *listener) ready(w *worker) {
 	switch {
 	case !ok:
 	case t.def.Accepts():
-		s.accept(w, t)
+		accepted := s.accept(w, t)
+		for n := 0; accepted && n < maxInARow && !w.replaced.Load() && w.eager.try(); n++ {
+			accepted = s.acceptAnother(w, l)
+			w.eager.note(accepted)
+		}
 	case t.def.Builtin != nil:
 		s.replyToDatagrams(w, t)
 	default:
 		s.handOffSocket(&w.scratch, t)
 	}
+}
+
+// maxInARow is how many more clients of a listener a worker accepts before it
+// looks whether there are some of others.
+const maxInARow = 16
+
+// acceptAnother accepts one more client, if there is one already, and reports
+// whether there was. Under load that saves the event, and arming the listener
+// for the next one.
+func (s *Server) acceptAnother(w *worker, l *listener) bool {
+	s.mu.Lock()
+	ok := l.state == stateListening && l.svc.def.Accepts() && l.svc.gate.Reserve(l.svc.def.Limits, s.now()) == admit.Granted
+	t := ticket{l: l, fd: l.fd, address: l.Address, svc: l.svc, def: l.svc.def, mapsIPv4: l.mapsIPv4(), polled: true}
+	if ok {
+		l.users++
+	}
+	s.mu.Unlock()
+	return ok && s.accept(w, t)
 }
 
 // takeTicketLocked takes a ticket, if the listener is listening and the

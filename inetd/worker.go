@@ -28,11 +28,33 @@ type worker struct {
 	scratch
 	datagrams builtin.Datagrams
 	peer      unix.RawSockaddrAny
+	eager     eagerness
 
 	events   [eventBatch]unix.EpollEvent
 	taken    int32        // of events
 	next     atomic.Int32 // the first of them that nobody deals with
 	replaced atomic.Bool  // another worker has its place
+}
+
+// An eagerness is whether it is worth trying to accept without an event. Each
+// time that nobody was there, twice as many chances are let pass.
+type eagerness struct{ skip, pause int }
+
+func (e *eagerness) try() bool {
+	if e.skip > 0 {
+		e.skip--
+		return false
+	}
+	return true
+}
+
+func (e *eagerness) note(accepted bool) {
+	if accepted {
+		e.pause = 0
+		return
+	}
+	e.pause = min(2*e.pause+1, 31)
+	e.skip = e.pause
 }
 
 // A scratch has the buffers for one client at a time: a worker's, or those of
