@@ -26,24 +26,47 @@ func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []con
 // A Prepared configuration has been looked up, and can be installed.
 type Prepared struct {
 	defs     []*service.Definition
-	records  []byte // for the next process, a line each
+	records  func() []byte // for the next process, a line each
 	problems []config.Problem
 }
 
 // Prepare looks up what a configuration needs: users, groups and host names.
 // That may take as long as name services do. It changes nothing but confs,
-// whose entries are nil afterwards: of thousands of services, the garbage
-// collector is to have each as soon as it has become a definition.
+// which is the Server's from then on.
+//
+// At the start memory counts: of thousands of services, each is garbage as soon
+// as it has become a definition and a record. At a reload time does: the
+// records are made when the new services listen.
 func (s *Server) Prepare(confs []*config.Service, problems []config.Problem) *Prepared {
-	p := new(Prepared)
 	b := service.NewBuilder(s.builderOptions(), confs)
-	var found []config.Problem
-	p.defs, found = b.BuildAll(confs, func(i int) {
-		p.records = append(b.AppendRecord(p.records, confs[i]), '\n')
+	var records []byte
+	record := func(i int) {
+		records = append(b.AppendRecord(records, confs[i]), '\n')
 		confs[i] = nil
-	})
+	}
+	p := &Prepared{records: func() []byte { return records }}
+	built := record
+	if s.serves() {
+		var list []int
+		built = func(i int) { list = append(list, i) }
+		p.records = func() []byte {
+			for _, i := range list {
+				record(i)
+			}
+			return records
+		}
+	}
+	var found []config.Problem
+	p.defs, found = b.BuildAll(confs, built)
 	p.problems = append(problems, found...)
 	return p
+}
+
+// serves reports whether there are services.
+func (s *Server) serves() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.services.len() > 0
 }
 
 // Install serves what has been prepared.
@@ -80,7 +103,7 @@ func (s *Server) Install(p *Prepared) []config.Problem {
 	opened := s.openListeners()
 	s.noteApplied(problems, opened)
 	problems = append(problems, opened...)
-	s.saveState(p.records)
+	s.saveState(p.records())
 	s.log.Printf(syslog.Notice, "configuration read: %s (%d new, %d removed)", count(total, "service"), added, removed)
 	return problems
 }
