@@ -21,8 +21,8 @@ import (
 const (
 	smallest     = 4700  // with one service
 	served       = 6700  // after 500 clients: two thirds of it are pages of the program's file
-	thousands    = 11000 // with 5,000 services
-	loading      = 21000 // while these are read
+	thousands    = 10400 // with 5,000 services
+	loading      = 22500 // while these are read
 	perEcho      = 8     // for each connection that it holds
 	manyServices = 5000
 )

@@ -59,6 +59,8 @@ type Builder struct {
 	logs     map[config.LogType]*Log
 	builtins map[builtinKey]*builtin.Handler
 	policies map[Settings]*Policy // without access_times
+	images   map[string]*spawn.Image
+	words    map[string]string
 	shared   map[Shared]*Shared
 	scratch  Shared // of the definition that is being built
 }
@@ -108,7 +110,8 @@ func users(confs []*config.Service) (names []string) {
 func newBuilder(o Options, services int) *Builder {
 	b := &Builder{o: o, accounts: spawn.NewAccounts(), plain: &socket.Options{Backlog: o.Backlog, UID: -1, GID: -1},
 		attrs: map[string]*spawn.Attr{}, envs: map[string]*spawn.Env{}, lists: map[string]*admit.List{},
-		logs: map[config.LogType]*Log{}, builtins: map[builtinKey]*builtin.Handler{}, policies: map[Settings]*Policy{}, shared: map[Shared]*Shared{}}
+		logs: map[config.LogType]*Log{}, builtins: map[builtinKey]*builtin.Handler{}, policies: map[Settings]*Policy{}, shared: map[Shared]*Shared{},
+		images: map[string]*spawn.Image{}, words: map[string]string{}}
 	b.definitions.Expect(services)
 	b.addresses.Expect(services)
 	return b
@@ -130,7 +133,7 @@ func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 	d, key := &b.definitions.Take(1)[0], conf.Key()
 	*d = Definition{Pos: conf.Pos, Key: key, Hash: KeyHash(key), Name: strings.Clone(conf.ID), // cloned, lest the whole file's text be kept
 		Mux: strings.Clone(conf.Mux)}
-	b.scratch = Shared{Type: conf.SocketType, Wait: conf.Wait, MuxPlus: conf.MuxPlus,
+	b.scratch = Shared{Type: config.SocketType(b.word(string(conf.SocketType))), Wait: conf.Wait, MuxPlus: conf.MuxPlus,
 		Limits: admit.Limits{Instances: conf.Instances, Queue: conf.Queue, PerSource: conf.PerSource, PerMinute: conf.PerMinute,
 			PerSourcePerMinute: conf.PerSourcePerMinute, CPS: conf.CPS, CPSPerSource: conf.CPSPerSource, PerSourcePrefix: conf.PerSourcePrefix},
 		Log: b.log(conf.LogType), OnSuccess: conf.LogOnSuccess, OnFailure: conf.LogOnFailure,
@@ -154,6 +157,17 @@ func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 		b.shared[shared] = d.Shared
 	}
 	return d, problems
+}
+
+// word returns a copy of a word that many services have, without the text of
+// the configuration that it is part of.
+func (b *Builder) word(text string) string {
+	word, known := b.words[text]
+	if !known {
+		word = strings.Clone(text)
+		b.words[word] = word
+	}
+	return word
 }
 
 // defaultUser is whom builtins name where the configuration does not: no
@@ -187,9 +201,13 @@ func (b *Builder) addProgram(d *Definition, conf *config.Service) (hint string, 
 			return "correct " + conf.Field("type"), fmt.Errorf("no internal service %q", conf.Internal)
 		}
 	case conf.Server != "":
-		if d.Image, err = d.Attr.Prepare(conf.Server, conf.Args); err != nil {
-			return "correct " + conf.Field("server"), err
+		key := fmt.Sprintf("%p %s %q", d.Attr, conf.Server, conf.Args)
+		if b.images[key] == nil {
+			if b.images[key], err = d.Attr.Prepare(conf.Server, conf.Args); err != nil {
+				return "correct " + conf.Field("server"), err
+			}
 		}
+		d.Image = b.images[key]
 	}
 	return "", nil
 }
@@ -203,6 +221,7 @@ func (b *Builder) addAddresses(d *Definition, conf *config.Service) (hint string
 		}
 		list := b.addresses.Take(len(found))
 		for i, a := range found {
+			a.Network, a.Type = b.word(a.Network), b.scratch.Type
 			list[i] = Address{Address: a, Shared: l.Family == config.Both && l.Host == "", MappedAsIPv6: l.Family == config.Mapped}
 		}
 		if d.Addresses == nil {
