@@ -86,6 +86,7 @@ func (d *daemon) run() int {
 	}
 	releaseMemory()
 	signal.Notify(d.terminate, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
+	d.log.Flush() // who is told that we are ready may look there
 	d.launcher.release(d.startStatus())
 	d.notifier.send("READY=1\nMAINPID=" + strconv.Itoa(os.Getpid()) + "\nSTATUS=" + d.server.Summary())
 	d.notifier.startWatchdog(d.server, d.log)

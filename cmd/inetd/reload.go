@@ -132,5 +132,6 @@ func (d *daemon) reload(one *reload) {
 		d.server.Install(prepared)
 	}
 	releaseMemory()
+	d.log.Flush()
 	d.notifier.send("READY=1\nSTATUS=" + d.server.Summary())
 }

@@ -115,7 +115,7 @@ func newSoak(t *testing.T) *soak {
 	s := &soak{t: t, dir: folder(t), ports: map[string]int{}, served: map[string]*atomic.Int64{}, short: map[string]*atomic.Int64{}, kills: map[string]*atomic.Int64{}, killed: map[string]*atomic.Int64{}}
 	s.program = filepath.Join(s.dir, "inetd")
 	s.replaceProgram()
-	command(t, "cc", "-O2", "-static", "-nostdlib", "-o", s.dir+"/word", "../../inetd/bench/word.c")
+	command(t, "cc", "-O2", "-static", "-nostdlib", "-o", s.dir+"/word", "../../inetd/bench/c/word.c")
 	if err := compile("testdata/one.c", s.dir+"/one"); err != nil {
 		t.Fatal(err)
 	}

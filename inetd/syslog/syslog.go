@@ -58,7 +58,7 @@ const maxLine = 8000
 type Logger struct {
 	ident string
 	out   sink
-	hurry chan struct{} // ends the pause behind a write that failed
+	hurry chan struct{} // ends the pause before the next write
 
 	mu      sync.Mutex
 	wake    sync.Cond // lines wait, or Close was called
@@ -248,7 +248,7 @@ func (l *Logger) run() {
 		l.writing = true
 		if gather := batchDelay - time.Since(last); gather > 0 {
 			l.mu.Unlock()
-			time.Sleep(gather)
+			l.wait(gather)
 			l.mu.Lock()
 		}
 		batch, l.queue = l.queue, batch[:0]
@@ -278,8 +278,15 @@ func (l *Logger) pause(d time.Duration) {
 	l.failed++
 	l.idle.Broadcast()
 	l.mu.Unlock()
+	l.wait(d)
+}
+
+// wait waits until the time has passed, or somebody waits in Flush.
+func (l *Logger) wait(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
 	select {
 	case <-l.hurry:
-	case <-time.After(d):
+	case <-timer.C:
 	}
 }
