@@ -23,7 +23,8 @@ type Children[T any] struct {
 
 	// Used by the reaper alone, but for orphans.due.
 	orphans orphans
-	alive   []youngChild[T] // reapYoung's buffer
+	alive   []youngChild[T] // reapYoung's buffers
+	exits   []exited[T]
 
 	mu     sync.Mutex
 	live   map[int]entry[T] // by pid, but for the young ones

@@ -62,6 +62,12 @@ type youngChild[T any] struct {
 	tag   T
 }
 
+// An exited is a child that has ended.
+type exited[T any] struct {
+	Exit
+	tag T
+}
+
 // Reap reaps the programs as they end and calls ended for each. It does not
 // return, and no program can delay the others.
 func (c *Children[T]) Reap(ended func(Exit, T)) {
@@ -168,8 +174,19 @@ func (c *Children[T]) reapYoung(ended func(Exit, T)) {
 			c.alive = append(c.alive, y)
 			continue
 		}
-		ended(e, y.tag)
+		c.exits = append(c.exits, exited[T]{e, y.tag})
 	}
+	c.removeTried()
+	for _, one := range c.exits {
+		ended(one.Exit, one.tag)
+	}
+	clear(c.exits)
+	c.exits = c.exits[:0]
+}
+
+// removeTried removes the children that have been tried from the table, and
+// keeps those that live.
+func (c *Children[T]) removeTried() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.tried)
