@@ -27,7 +27,7 @@ type listener struct {
 	file        socket.Identity // of a Unix socket that we opened
 	stored      bool            // the service manager has a copy
 	polled      bool            // fd is in the epoll set
-	as          polledAs        // how
+	pollMode    pollMode        // while it is
 	options     *socket.Options // that the socket has; nil: not known
 	nonblocking bool            // O_NONBLOCK is set, as accept wants it
 
@@ -152,17 +152,17 @@ func (s *Server) pollLocked(l *listener) {
 		s.pauseLocked(l, pauseTime)
 		return
 	}
-	l.polled, l.as = true, l.polledAs()
+	l.polled, l.pollMode = true, l.wantedPollMode()
 }
 
-// polledAs is what a service wants of a socket that is polled.
-type polledAs struct {
+// A pollMode is how a socket is polled. Another service may want another one.
+type pollMode struct {
 	events             uint32
 	accepts, datagrams bool
 }
 
-func (l *listener) polledAs() polledAs {
-	return polledAs{l.events(), l.svc.def.Accepts(), l.servesDatagrams()}
+func (l *listener) wantedPollMode() pollMode {
+	return pollMode{l.events(), l.svc.def.Accepts(), l.servesDatagrams()}
 }
 
 // events returns what epoll is to wait for. EPOLLONESHOT makes it one event
@@ -210,9 +210,9 @@ func (l *listener) ready(w *worker) {
 	case !ok:
 	case t.def.Accepts():
 		accepted := s.accept(w, t)
-		for n := 0; accepted && n < maxInARow && !w.replaced.Load() && w.eager.try(); n++ {
+		for n := 0; accepted && n < maxInARow && w.idle() && w.backoff.try(); n++ {
 			accepted = s.acceptAnother(w, l)
-			w.eager.note(accepted)
+			w.backoff.done(accepted)
 		}
 	case t.def.Builtin != nil:
 		s.replyToDatagrams(w, t)
@@ -221,13 +221,13 @@ func (l *listener) ready(w *worker) {
 	}
 }
 
-// maxInARow is how many more clients of a listener a worker accepts before it
-// looks whether there are some of others.
-const maxInARow = 16
+// maxInARow is how many more clients of a listener a worker accepts without an
+// event, before those of other listeners have their turn.
+const maxInARow = 4
 
-// acceptAnother accepts one more client, if there is one already, and reports
-// whether there was. Under load that saves the event, and arming the listener
-// for the next one.
+// acceptAnother accepts one more client, if one is in the queue, and reports
+// whether there was. Under load that saves waiting for the event, and arming
+// the listener again.
 func (s *Server) acceptAnother(w *worker, l *listener) bool {
 	s.mu.Lock()
 	ok := l.state == stateListening && l.svc.def.Accepts() && l.svc.gate.Reserve(l.svc.def.Limits, s.now()) == admit.Granted

@@ -164,8 +164,8 @@ const halfOpenTimeout = 5 * time.Minute
 func (r *redirect) copyBoth() {
 	defer r.client.Close()
 	defer r.target.Close()
-	r.s.pipes.enter()
-	defer r.s.pipes.exit()
+	r.s.pipes.ref()
+	defer r.s.pipes.unref()
 	half := make(chan *time.Timer, 2)
 	copyOne := func(to, from *net.TCPConn, count *atomic.Int64) {
 		if err := r.s.pipes.splice(to, from, count); err != nil { // reset, or closed by a timer: nothing more can follow

@@ -280,7 +280,7 @@ func (s *Server) permitFiles() {
 
 // adaptLocked makes an open socket fit its new definition.
 func (s *Server) adaptLocked(l *listener) {
-	if l.state == stateListening && (l.as != l.polledAs() || l.svc.holds > 0) {
+	if l.state == stateListening && (l.pollMode != l.wantedPollMode() || l.svc.holds > 0) {
 		s.setStateLocked(l, statePaused)
 		s.setStateLocked(l, stateListening)
 	}

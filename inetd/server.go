@@ -84,8 +84,8 @@ type Options struct {
 
 	HalfOpenTimeout time.Duration // of a redirect one of whose sides has ended; 0: halfOpenTimeout
 	Notifier        Notifier      // the service manager; nil: none
-	Rest            func()        // called once no program has been started for RestAfter; nil: nothing
-	RestAfter       time.Duration // 0: half a minute
+	Idle            func()        // called when no program has been started for IdleAfter; nil: nothing is
+	IdleAfter       time.Duration // 0: half a minute
 
 	ScanProcesses func() *portowner.Processes // nil: portowner.Scan
 

@@ -36,14 +36,14 @@ type pipePool struct {
 	users int // redirects
 }
 
-// enter notes a redirect that may want pipes, and exit its end.
-func (p *pipePool) enter() {
+// ref counts a redirect, and unref its end. Without any, no pipe is kept.
+func (p *pipePool) ref() {
 	p.mu.Lock()
 	p.users++
 	p.mu.Unlock()
 }
 
-func (p *pipePool) exit() {
+func (p *pipePool) unref() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.users--; p.users > 0 {
@@ -55,8 +55,8 @@ func (p *pipePool) exit() {
 	p.free = nil
 }
 
-// take returns an empty pipe, if one is free or may be made.
-func (p *pipePool) take() (one pipe, ok bool) {
+// get returns an empty pipe, if one is free or may be made.
+func (p *pipePool) get() (one pipe, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.free); n > 0 {
@@ -75,8 +75,8 @@ func (p *pipePool) take() (one pipe, ok bool) {
 	return pipe{descriptor.Raise(ends[0]), descriptor.Raise(ends[1])}, true
 }
 
-// give returns a pipe. One that is not empty is closed.
-func (p *pipePool) give(one pipe, empty bool) {
+// put takes a pipe back. One that is not empty is closed.
+func (p *pipePool) put(one pipe, empty bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if empty {
@@ -119,12 +119,12 @@ func (p *pipePool) spliceOnce(target, source syscall.RawConn) (n int64, err erro
 	if err := waitReadable(source); err != nil {
 		return 0, err
 	}
-	one, ok := p.take()
+	one, ok := p.get()
 	if !ok {
 		return copyOnce(target, source)
 	}
 	empty := true
-	defer func() { p.give(one, empty) }()
+	defer func() { p.put(one, empty) }()
 	got, err := transfer(source.Read, func(fd int) (int64, error) {
 		return unix.Splice(fd, nil, one.w, nil, pipeSize, unix.SPLICE_F_NONBLOCK|unix.SPLICE_F_MOVE)
 	})
@@ -157,16 +157,11 @@ func copyOnce(target, source syscall.RawConn) (n int64, err error) {
 	return n, err
 }
 
-// waitReadable waits until a connection can be read without waiting.
+// waitReadable waits until there is something to read, or the end. Unlike a
+// read that waits, it needs no pipe meanwhile.
 func waitReadable(source syscall.RawConn) error {
-	waited := false
 	return source.Read(func(fd uintptr) bool {
-		if waited {
-			return true
-		}
-		waited = true
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}}
-		n, err := unix.Poll(poll, 0)
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
 		return n > 0 || err != nil
 	})
 }

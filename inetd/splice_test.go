@@ -39,7 +39,7 @@ func TestSplice(t *testing.T) {
 		to, server := tcpPair(t)
 		var count atomic.Int64
 		ended := make(chan error, 1)
-		pool.enter()
+		pool.ref()
 		go func() {
 			err := pool.splice(to, from, &count)
 			to.CloseWrite()
@@ -65,7 +65,7 @@ func TestSplice(t *testing.T) {
 		if err := <-ended; err != nil || count.Load() != int64(len(text)) {
 			t.Errorf("%s: %d bytes counted, %v", name, count.Load(), err)
 		}
-		if pool.exit(); pool.made != 0 || pool.conns.used != 0 {
+		if pool.unref(); pool.made != 0 || pool.conns.used != 0 {
 			t.Errorf("%s: %d pipes are left", name, pool.made)
 		}
 	}
@@ -80,7 +80,7 @@ func TestSpliceReset(t *testing.T) {
 	server.Close()
 	var count atomic.Int64
 	ended := make(chan error, 1)
-	pool.enter()
+	pool.ref()
 	go func() { ended <- pool.splice(to, from, &count) }()
 	client.SetWriteDeadline(time.Now().Add(time.Minute))
 	for {

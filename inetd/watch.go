@@ -157,8 +157,8 @@ func (w *startWatch) end(u *underWay) (expired bool) {
 	return expired
 }
 
-// restAfter is after how long without a start memory is given back.
-const restAfter = 30 * time.Second
+// idleAfter is after how long without a start Options.Idle is called.
+const idleAfter = 30 * time.Second
 
 // run looks at the starts, until stop is closed.
 func (w *startWatch) run(stop <-chan struct{}) {
@@ -184,18 +184,18 @@ func (w *startWatch) run(stop <-chan struct{}) {
 
 // sleep waits for a start. It returns false once stop is closed.
 func (w *startWatch) sleep(stop <-chan struct{}) bool {
-	var rest <-chan time.Time // never, if there has been no start
-	if w.interval.Load() > 0 && w.s.o.Rest != nil {
-		timer := time.NewTimer(cmp.Or(w.s.o.RestAfter, restAfter))
+	var idle <-chan time.Time // never, if there has been no start
+	if w.interval.Load() > 0 && w.s.o.Idle != nil {
+		timer := time.NewTimer(cmp.Or(w.s.o.IdleAfter, idleAfter))
 		defer timer.Stop()
-		rest = timer.C
+		idle = timer.C
 	}
 	for {
 		select {
 		case <-w.wake:
 			return true
-		case <-rest:
-			w.s.o.Rest()
+		case <-idle:
+			w.s.o.Idle()
 		case <-stop:
 			return false
 		}

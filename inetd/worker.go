@@ -28,7 +28,7 @@ type worker struct {
 	scratch
 	datagrams builtin.Datagrams
 	peer      unix.RawSockaddrAny
-	eager     eagerness
+	backoff   acceptBackoff
 
 	events   [eventBatch]unix.EpollEvent
 	taken    int32        // of events
@@ -36,26 +36,32 @@ type worker struct {
 	replaced atomic.Bool  // another worker has its place
 }
 
-// An eagerness is whether it is worth trying to accept without an event. Each
-// time that nobody was there, twice as many chances are let pass.
-type eagerness struct{ skip, pause int }
+// An acceptBackoff bounds the calls of accept4(2) without an event that find
+// nobody: after each of them, about twice as many are left out as before.
+type acceptBackoff struct{ left, last int }
 
-func (e *eagerness) try() bool {
-	if e.skip > 0 {
-		e.skip--
+// try reports whether a call is to be made.
+func (b *acceptBackoff) try() bool {
+	if b.left > 0 {
+		b.left--
 		return false
 	}
 	return true
 }
 
-func (e *eagerness) note(accepted bool) {
+// done takes the result of the call.
+func (b *acceptBackoff) done(accepted bool) {
 	if accepted {
-		e.pause = 0
+		b.last = 0
 		return
 	}
-	e.pause = min(2*e.pause+1, 31)
-	e.skip = e.pause
+	b.last = min(2*b.last+1, 31)
+	b.left = b.last
 }
+
+// idle reports whether the worker has dealt with all the events that it has
+// taken.
+func (w *worker) idle() bool { return w.next.Load() >= w.taken && !w.replaced.Load() }
 
 // A scratch has the buffers for one client at a time: a worker's, or those of
 // the goroutine that looks a client up.

@@ -112,7 +112,7 @@ func (d *daemon) start(environ, whole []string) error {
 	}
 	d.server, err = inetd.New(inetd.Options{Log: d.log, Environ: environ, WholeEnviron: whole, Backlog: d.o.backlog, Session: hasTerminal(), ResetOOM: isProtected(),
 		Debug: d.o.debug, MaxPrograms: d.o.limit, StayAlive: d.o.stayAlive, Suspension: d.tunables.suspension, IdentTimeout: d.tunables.identTimeout,
-		Rest: releaseMemory, RestAfter: d.tunables.rest,
+		Idle: releaseMemory, IdleAfter: d.tunables.idle,
 		Notifier: d.notifier.iface(), State: state, Inherited: passed})
 	if err != nil {
 		return err

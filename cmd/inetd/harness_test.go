@@ -41,7 +41,7 @@ const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asDaemon) != "" {
-		os.Exit(runMain(tunables{suspension: 2 * time.Second, identTimeout: 2 * time.Second, slowReload: 500 * time.Millisecond, rest: 500 * time.Millisecond}))
+		os.Exit(runMain(tunables{suspension: 2 * time.Second, identTimeout: 2 * time.Second, slowReload: 500 * time.Millisecond, idle: 500 * time.Millisecond}))
 	}
 	os.Unsetenv("NOTIFY_SOCKET")
 	syscall.Umask(0o022) // programs of any user are to get to what the tests make

@@ -15,7 +15,7 @@ import (
 
 // A reading is what the configuration says at one moment.
 type reading struct {
-	services []*config.Service // nil entries once they have been prepared
+	services []*config.Service // the Server's once they are prepared
 	problems []config.Problem
 	served   config.Served // what was read, where the command line names no file
 	notes    []string      // lines for the log
@@ -24,8 +24,8 @@ type reading struct {
 	unprotected   bool // some service of an inetd.conf is not protected by them
 }
 
-// countHosts sets what the reading has to do with hosts.allow and hosts.deny.
-func (r *reading) countHosts() *reading {
+// noteHosts sets consultsHosts and unprotected while the services are there.
+func (r *reading) noteHosts() *reading {
 	for _, s := range r.services {
 		r.consultsHosts = r.consultsHosts || s.Libwrap != ""
 		r.unprotected = r.unprotected || s.Libwrap == "" && s.Dialect == config.Inetd
@@ -47,7 +47,7 @@ func (d *daemon) read() (*reading, error) {
 	if len(d.o.files) == 0 { // at each reload: there may be other files since
 		c, err := config.Choose("/", *d.served.Load(), o)
 		r := &reading{services: c.Services, problems: c.Problems, served: c.Served(), notes: c.Notes}
-		return r.countHosts(), err
+		return r.noteHosts(), err
 	}
 	var notes []string
 	if d.server != nil {
@@ -62,7 +62,7 @@ func (d *daemon) read() (*reading, error) {
 		}
 	}
 	r := &reading{services: services, problems: problems, notes: notes}
-	return r.countHosts(), err
+	return r.noteHosts(), err
 }
 
 // use notes a reading that is about to be served.

@@ -37,7 +37,7 @@ type tunables struct {
 	suspension   time.Duration // of a looping service
 	identTimeout time.Duration
 	slowReload   time.Duration
-	rest         time.Duration // without a start, until memory is given back
+	idle         time.Duration // without a start, until memory is released
 }
 
 // The kernel delivers a signal to the process's first thread, even while that is

@@ -103,8 +103,8 @@ func (one *reload) set(stage string) { one.stage.Store(&stage) }
 // reload reads the configuration again. Files that cannot be read change
 // nothing.
 func (d *daemon) reload(one *reload) {
-	// Two thirds of the time would be the garbage collector's else, for memory
-	// that is given back below.
+	// With the usual 15 percent the garbage collector would take a third of the
+	// time, for memory that is released below.
 	defer debug.SetGCPercent(debug.SetGCPercent(60))
 	d.notifier.reloading()
 	if d.logFile != nil {

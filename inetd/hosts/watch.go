@@ -83,7 +83,7 @@ func (w *watch) arm(read func(changed bool) error) bool {
 	}
 	w.until.Store(0)
 	now := w.now()
-	changed := w.drain()
+	changed := w.readEvents()
 	if !w.mark() || read(changed) != nil {
 		w.retry.Store(now + int64(watchTime))
 		return false
@@ -92,15 +92,17 @@ func (w *watch) arm(read func(changed bool) error) bool {
 	return w.unchanged()
 }
 
-// drain empties the queue of events, and reports whether there were any.
-func (w *watch) drain() (any bool) {
+// readEvents empties the queue of events, and reports whether there were any.
+func (w *watch) readEvents() (any bool) {
 	var events [4096]byte
 	for {
 		n, err := unix.Read(w.fd, events[:])
-		if err != unix.EINTR && n <= 0 {
+		switch {
+		case n > 0:
+			any = true
+		case err != unix.EINTR:
 			return any
 		}
-		any = true
 	}
 }
 

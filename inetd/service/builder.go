@@ -201,7 +201,7 @@ func (b *Builder) addProgram(d *Definition, conf *config.Service) (hint string, 
 			return "correct " + conf.Field("type"), fmt.Errorf("no internal service %q", conf.Internal)
 		}
 	case conf.Server != "":
-		key := fmt.Sprintf("%p %s %q", d.Attr, conf.Server, conf.Args)
+		key := fmt.Sprintf("%p %q %q", d.Attr, conf.Server, conf.Args)
 		if b.images[key] == nil {
 			if b.images[key], err = d.Attr.Prepare(conf.Server, conf.Args); err != nil {
 				return "correct " + conf.Field("server"), err

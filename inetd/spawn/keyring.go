@@ -14,8 +14,8 @@ import (
 var hasSessionKeyring = sync.OnceValue(func() bool {
 	result := make(chan bool)
 	go func() {
-		// The question gives a session keyring to a thread that has none: this
-		// thread, which ends with its goroutine.
+		// The kernel attaches a session keyring to a thread that asks and has
+		// none: to this one, which ends with its goroutine.
 		runtime.LockOSThread()
 		session, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, false)
 		user, err2 := unix.KeyctlGetKeyringID(unix.KEY_SPEC_USER_SESSION_KEYRING, false)

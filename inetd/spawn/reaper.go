@@ -124,8 +124,8 @@ func (c *Children[T]) wakeLocked() {
 	}
 }
 
-// watchLocked gives a child a pidfd that the reaper waits for. Where three
-// quarters of all descriptors are in use, it is polled: clients come first.
+// watchLocked has the reaper wait for a pidfd of a child. Where three quarters of
+// all descriptors are in use the child is polled: clients come first.
 func (c *Children[T]) watchLocked(pid int, tag T) {
 	one := entry[T]{tag, -1}
 	fd, err := unix.PidfdOpen(pid, 0)

@@ -303,6 +303,35 @@ func TestYoung(t *testing.T) {
 	}
 }
 
+// Where too many descriptors are in use a child gets no pidfd, and its exit is
+// seen all the same.
+func TestNoPidfd(t *testing.T) {
+	c, err := NewChildren[int]()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.maxPidfd = 0
+	cmd := exec.Command("cat")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := cmd.Process.Pid
+	c.Add(Existing(pid), 1)
+	if _, polled := c.polled[pid]; !polled || c.live[pid].pidfd != -1 || c.timeout() != 100 {
+		t.Errorf("it is not polled: %+v", c.live[pid])
+	}
+	exits := make(chan Exit, 1)
+	go c.Reap(func(e Exit, _ int) { exits <- e })
+	in.Close()
+	if e := <-exits; e.PID != pid || !e.HasStatus || e.Status != 0 {
+		t.Errorf("%+v", e)
+	}
+}
+
 // As PID 1 the reaper collects children that are not in the table: orphans,
 // and children of our own that end before they get there, whose status Add
 // still finds.
