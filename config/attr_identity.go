@@ -42,8 +42,8 @@ var identityAttributes = table{
 		set: func(b *builder, v []word) *fault { b.raw.socketGroup = v[0].text; return nil }},
 	{name: "socket_mode", perService: true, extension: true, security: true, min: 1, max: 1, hint: "write it in octal: 0660",
 		set: func(b *builder, v []word) *fault { b.raw.socketMode = v[0].text; return nil }},
-	{name: "rpc_version", perService: true, min: 1, max: 1, hint: "write N or N-M", set: setRPCVersion},
-	{name: "rpc_number", perService: true, kind: kindNumber, min: 1, max: 1, hint: "write a program number", set: setRPCNumber},
+	{name: "rpc_version", perService: true, min: 1, max: 1, hint: "write a version, or the first and the last as 1-3", set: setRPCVersion, get: getRPCVersion},
+	{name: "rpc_number", perService: true, kind: kindNumber, min: 1, max: 1, hint: "write a program number", set: setRPCNumber, get: getRPCNumber},
 }
 
 const listenHint = `write "tcp:7", "udp:192.0.2.1:69", "tcp:[2001:db8::1]:80", "unix:/run/x.sock" or "systemd:name"`
@@ -108,24 +108,19 @@ func setBind(b *builder, v []word) *fault {
 	return nil
 }
 
-func setRPCVersion(_ *builder, v []word) *fault {
-	low, top, ranged := strings.Cut(v[0].text, "-")
-	if !ranged {
-		top = low
-	}
-	l, err1 := strconv.Atoi(low)
-	t, err2 := strconv.Atoi(top)
-	if err1 != nil || err2 != nil || l < 0 || t < l {
-		return faultf("", "%q is not a version or a range of them", v[0].text).atWord(v[0])
+func setRPCVersion(b *builder, v []word) (invalid *fault) {
+	if b.raw.rpc.Low, b.raw.rpc.High, invalid = rpcVersions(v[0].text); invalid != nil {
+		return invalid.atWord(v[0])
 	}
 	return nil
 }
 
-func setRPCNumber(_ *builder, v []word) *fault {
-	n, err := strconv.ParseInt(v[0].text, 10, 32)
-	if err != nil || n <= 0 {
+func setRPCNumber(b *builder, v []word) *fault {
+	n, err := strconv.ParseUint(v[0].text, 10, 32)
+	if err != nil || n == 0 {
 		return faultf("", "%q is not a program number", v[0].text).atWord(v[0])
 	}
+	b.raw.rpc.Program = uint32(n)
 	return nil
 }
 
@@ -134,8 +129,8 @@ var loopGuard = Rate{50, 10 * time.Second}
 
 // newService returns a service with the defaults of its dialect.
 func (b *builder) newService() *Service {
-	s := &Service{Pos: b.stanza.pos, Dialect: b.dialect, Name: b.stanza.name, ID: b.stanza.name, Umask: -1, written: map[string]Pos{},
-		LogOnFailure: LogHost}
+	s := &Service{Pos: b.stanza.pos, Dialect: b.dialect, Name: b.stanza.name, ID: b.stanza.name, written: map[string]Pos{},
+		Settings: &Settings{Umask: -1, LogOnFailure: LogHost}}
 	if b.o.LogStarts {
 		s.LogOnSuccess = LogPID | LogHost | LogPort | LogExit | LogDuration
 	}

@@ -17,7 +17,8 @@ type logWord struct {
 	bit  LogSet
 }
 
-var successWords = []logWord{{"PID", LogPID}, {"HOST", LogHost}, {"PORT", LogPort}, {"USERID", LogUserID}, {"EXIT", LogExit}, {"DURATION", LogDuration}, {"TRAFFIC", LogTraffic}}
+var successWords = []logWord{{"PID", LogPID}, {"HOST", LogHost}, {"PORT", LogPort}, {"USERID", LogUserID}, {"EXIT", LogExit}, {"DURATION", LogDuration},
+	{"RUSAGE", LogRUsage}, {"TRAFFIC", LogTraffic}}
 
 // failureWords are the values of log_on_failure. Each of them implies ATTEMPT.
 var failureWords = []logWord{{"HOST", LogHost}, {"PORT", LogPort}, {"USERID", LogUserID}, {"ATTEMPT", LogAttempt}}

@@ -186,7 +186,7 @@ var limitAttributes = table{
 
 var logAttributes = table{
 	{name: "log_type", kind: kindScalarOrList, min: 1, max: 4, hint: "write SYSLOG facility [level], or FILE path [soft [hard]]", set: setLogType, get: getLogType},
-	{name: "log_on_success", kind: kindList, additive: true, max: -1, hint: "known: PID, HOST, USERID, EXIT, DURATION, TRAFFIC, PORT", set: setLogSet(func(s *Service) *LogSet { return &s.LogOnSuccess }, successWords),
+	{name: "log_on_success", kind: kindList, additive: true, max: -1, hint: "known: PID, HOST, USERID, EXIT, DURATION, RUSAGE, TRAFFIC, PORT", set: setLogSet(func(s *Service) *LogSet { return &s.LogOnSuccess }, successWords),
 		get: getLogSet(func(s *Service) LogSet { return s.LogOnSuccess }, successWords)},
 	{name: "log_on_failure", kind: kindList, additive: true, max: -1, hint: "known: HOST, USERID, ATTEMPT, PORT", set: setLogSet(func(s *Service) *LogSet { return &s.LogOnFailure }, failureWords),
 		get: getLogSet(func(s *Service) LogSet { return s.LogOnFailure }, failureWords)},

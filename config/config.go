@@ -49,8 +49,9 @@ type Listen struct {
 	Network string // "tcp", "udp", "unix", "systemd", or a name of /etc/protocols for a raw socket
 	Family  Family // not for unix and systemd
 	Host    string // address or name; empty: every address; systemd: the socket's FileDescriptorName=
-	Port    int    // tcp and udp
+	Port    int    // tcp and udp; 0: any, of an RPC service
 	Proto   int    // IP protocol number, where Network is none of the others
+	RPC     RPC    // what rpcbind(8) is told is served here; zero: nothing
 
 	Path  string      // unix: the socket's file
 	Owner string      // unix: its owner; empty: the daemon's user
@@ -59,7 +60,7 @@ type Listen struct {
 }
 
 // String returns the listener as the logs name it: "tcp:7", "tcp6:[::1]:7",
-// "unix:/run/x.sock".
+// "unix:/run/x.sock", "rpc/udp:100001/1-3".
 func (l Listen) String() string {
 	switch l.Network {
 	case "unix":
@@ -78,7 +79,27 @@ func (l Listen) String() string {
 	if host != "" {
 		host += ":"
 	}
+	if l.RPC != (RPC{}) {
+		if l.Port != 0 {
+			host += strconv.Itoa(l.Port) + ":"
+		}
+		return "rpc/" + name + ":" + host + l.RPC.String()
+	}
 	return name + ":" + host + strconv.Itoa(l.Port)
+}
+
+// An RPC is a program of ONC RPC (RFC 5531), in the versions from Low to High.
+type RPC struct{ Program, Low, High uint32 }
+
+// String returns it as inetd.conf has it: "100001/1-3".
+func (r RPC) String() string { return fmt.Sprintf("%d/%s", r.Program, r.versions()) }
+
+// versions returns the versions as configurations have them: "1-3", or "2".
+func (r RPC) versions() string {
+	if r.Low == r.High {
+		return fmt.Sprint(r.Low)
+	}
+	return fmt.Sprintf("%d-%d", r.Low, r.High)
 }
 
 // protocol returns the network with its family, as inetd.conf has it: "tcp6".
@@ -100,6 +121,7 @@ const (
 	LogTraffic // bytes of a redirect
 	LogAttempt // that a client was refused
 	LogPort    // the client's port: not xinetd's, whose readers want lines to end with the address
+	LogRUsage  // CPU time and memory of a program: not xinetd's
 )
 
 // A Pos is a position in a configuration file.
@@ -163,26 +185,36 @@ type Service struct {
 	Pos     Pos // where it was written
 	Dialect Dialect
 
-	Disabled bool // it is not to run, and is there because of Options.Disabled
-
 	Name       string // as written
 	ID         string // what the logs call it
 	SocketType SocketType
 	Listen     []Listen // none for a service behind tcpmux
-	Wait       bool     // the program gets the listening socket itself
 
-	User   string // name or number; empty where inetd itself serves
-	Group  string // name or number; empty: the user's own
-	Groups bool   // the program gets the user's supplementary groups
+	Disabled bool // it is not to run, and is there because of Options.Disabled
+	Wait     bool // the program gets the listening socket itself
+	MuxPlus  bool // inetd answers "+Go" before the program starts
 
+	Mux      string   // name behind tcpmux; empty for a service with a socket
 	Server   string   // path of the program; empty for a builtin
 	Args     []string // argv, beginning with argv[0]
 	Internal string   // name of the builtin; empty for a program
 	Redirect string   // "host:port" to forward connections to; empty: none
-	BuiltinSettings
 
-	Mux     string // name behind tcpmux; empty for a service with a socket
-	MuxPlus bool   // inetd answers "+Go" before the program starts
+	*Settings
+
+	written  map[string]Pos      // setting name to where it is
+	comments map[string][]string // what stood before a setting; "": before the service
+}
+
+// Settings are what many services have in common. Lines of an inetd.conf with
+// the same words share one value, so that a file of thousands stays small:
+// whoever changes it makes a copy first (Own).
+type Settings struct {
+	User   string // name or number; empty where inetd itself serves
+	Group  string // name or number; empty: the user's own
+	Groups bool   // the program gets the user's supplementary groups
+
+	BuiltinSettings
 
 	// Who may come, and when.
 	OnlyFrom    []Source // nil: everybody; empty: nobody
@@ -236,9 +268,18 @@ type Service struct {
 	LogOnSuccess LogSet // parts of START and EXIT lines; 0: no lines
 	LogOnFailure LogSet // parts of FAIL lines; 0: no lines
 
-	fields   map[string]string   // setting name to what the dialect calls it
-	written  map[string]Pos      // setting name to where it is
-	comments map[string][]string // what stood before a setting; "": before the service
+	fields map[string]string // setting name to what the dialect calls it
+}
+
+// Own makes a copy of the settings, which no other service shares, so that they
+// can be changed. A service without settings has empty ones then.
+func (s *Service) Own() {
+	if s.Settings == nil {
+		s.Settings = new(Settings)
+		return
+	}
+	own := *s.Settings
+	s.Settings = &own
 }
 
 // Infinity is an Rlimit that limits nothing (RLIM_INFINITY).
@@ -273,6 +314,8 @@ func (s *Service) Key() string {
 		switch {
 		case l.Port != 0:
 			key += " " + strconv.Itoa(l.Port)
+		case l.RPC != (RPC{}): // more versions are no other service, a program with other ones is
+			key += fmt.Sprintf(" rpc %d/%d", l.RPC.Program, l.RPC.Low)
 		case l.Path != "":
 			key += " " + l.Path
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -16,7 +17,7 @@ import (
 // entry that has one of the families it gets the other one.
 func RejectConflicts(services []*Service) (retained []*Service, problems []Problem) {
 	splitFamilies(services)
-	taken := map[string]*Service{}
+	taken := make(map[string]*Service, len(services))
 	for _, s := range services {
 		narrowed := s.narrow(taken)
 		places := s.socketKeys()
@@ -51,13 +52,16 @@ func splitFamilies(services []*Service) {
 	for _, s := range services {
 		for _, l := range s.Listen {
 			if l.Family == IPv6 {
-				six[l.socketKey(s.SocketType, IPv6)] = true
+				for _, p := range l.places(s.SocketType, IPv6) {
+					six[p] = true
+				}
 			}
 		}
 	}
 	for _, s := range services {
 		for i := range s.Listen {
-			if l := &s.Listen[i]; l.Family == Both && six[l.socketKey(s.SocketType, IPv6)] {
+			l := &s.Listen[i]
+			if l.Family == Both && slices.ContainsFunc(l.places(s.SocketType, IPv6), func(p string) bool { return six[p] }) {
 				l.Family = IPv4
 			}
 		}
@@ -72,7 +76,7 @@ func (s *Service) narrow(taken map[string]*Service) (problems []Problem) {
 		if l.Family != Both {
 			continue
 		}
-		four, six := taken[l.socketKey(s.SocketType, IPv4)], taken[l.socketKey(s.SocketType, IPv6)]
+		four, six := l.takenBy(taken, s.SocketType, IPv4), l.takenBy(taken, s.SocketType, IPv6)
 		if (four == nil) == (six == nil) {
 			continue
 		}
@@ -87,6 +91,16 @@ func (s *Service) narrow(taken map[string]*Service) (problems []Problem) {
 	return problems
 }
 
+// takenBy returns the service that has a place of the listener; nil: none.
+func (l Listen) takenBy(taken map[string]*Service, t SocketType, f Family) *Service {
+	for _, p := range l.places(t, f) {
+		if taken[p] != nil {
+			return taken[p]
+		}
+	}
+	return nil
+}
+
 var familyNames = map[Family]string{IPv4: "IPv4", IPv6: "IPv6"}
 
 // socketKey identifies a socket of one family.
@@ -97,7 +111,32 @@ func (l Listen) socketKey(t SocketType, f Family) string {
 	} else if a, err := netip.ParseAddr(host); err == nil {
 		host = a.String()
 	}
-	return fmt.Sprint(l.Network, t, f, host, " ", l.Port, l.Proto, l.Path)
+	key := append(make([]byte, 0, 64), l.Network...) // of thousands of services: fmt would take most of the time
+	key = append(key, t...)
+	key = append(key, byte(f))
+	key = append(key, host...)
+	for _, n := range []int{l.Port, l.Proto} {
+		key = strconv.AppendInt(append(key, ' '), int64(n), 10)
+	}
+	return string(append(key, l.Path...))
+}
+
+// rpcKey identifies what rpcbind(8) has one address for: a version of a program
+// over one protocol and family.
+func (l Listen) rpcKey(version uint32, t SocketType, f Family) string {
+	return fmt.Sprintf("rpc %d/%d %s %s%d", l.RPC.Program, version, l.Network, t, f)
+}
+
+// places returns the keys of what only one service can have: the socket of one
+// family, unless it may be any, and the registrations of an RPC service.
+func (l Listen) places(t SocketType, f Family) (list []string) {
+	if l.RPC == (RPC{}) || l.Port != 0 {
+		list = append(list, l.socketKey(t, f))
+	}
+	for n := uint64(l.RPC.Low); l.RPC != (RPC{}) && n <= uint64(l.RPC.High); n++ {
+		list = append(list, l.rpcKey(uint32(n), t, f))
+	}
+	return list
 }
 
 // families returns the families that a listener takes a socket of.
@@ -116,7 +155,7 @@ func (s *Service) socketKeys() []string {
 	var places []string
 	for _, l := range s.Listen {
 		for _, f := range l.families() {
-			places = append(places, l.socketKey(s.SocketType, f))
+			places = append(places, l.places(s.SocketType, f)...)
 		}
 	}
 	return places

@@ -14,6 +14,7 @@ import (
 // model returns what of a service does not depend on where it was written.
 func model(s *Service) Service {
 	m := *s
+	m.Own()
 	m.Pos, m.Dialect, m.fields, m.written, m.comments = Pos{}, "", nil, nil, nil
 	for _, list := range []*[]Source{&m.OnlyFrom, &m.NoAccess} {
 		if *list != nil {

@@ -96,14 +96,17 @@ func convertAlong(path []Dialect, services []*Service, base Options, count map[s
 	}
 	for i := range services {
 		was, is := reflect.ValueOf(model(services[i])), reflect.ValueOf(model(now[i]))
-		for n := range was.NumField() {
-			field := was.Type().Field(n)
-			if !field.IsExported() || reflect.DeepEqual(was.Field(n).Interface(), is.Field(n).Interface()) {
+		for _, field := range reflect.VisibleFields(was.Type()) {
+			if !field.IsExported() || field.Anonymous { // the fields of what is embedded are visible
+				continue
+			}
+			before, after := was.FieldByIndex(field.Index), is.FieldByIndex(field.Index)
+			if reflect.DeepEqual(before.Interface(), after.Interface()) {
 				continue
 			}
 			class := slices.IndexFunc(conversionClasses, func(c conversionClass) bool { return c.is(path, field.Name) })
 			if class < 0 {
-				return fmt.Sprintf("%v: service %s: %s was %+v, is %+v", path, services[i].ID, field.Name, was.Field(n), is.Field(n))
+				return fmt.Sprintf("%v: service %s: %s was %+v, is %+v", path, services[i].ID, field.Name, before, after)
 			}
 			count[conversionClasses[class].name]++
 		}

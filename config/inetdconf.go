@@ -15,21 +15,29 @@ var inetdFields = map[string]string{
 }
 
 // ReadInetd reads an inetd.conf, in the union of the dialects of 4.4BSD,
-// FreeBSD, OpenBSD and Debian, NetBSD (positional) and GNU inetutils. A line
-// that is wrong is a problem; the others are served.
+// FreeBSD, OpenBSD and Debian, NetBSD and GNU inetutils. An entry that is wrong
+// is a problem; the others are served.
 func ReadInetd(file, text string, o Options) ([]*Service, []Problem) {
-	r := &inetdReader{file: file, o: o, etc: readEtc(o)}
+	r := &inetdReader{file: file, stack: []string{filepath.Clean(file)}, o: o, etc: readEtc(o), shared: map[sharedKey]lineSettings{}}
 	if o.Address != "" {
 		r.hosts = []string{o.Address}
 	}
+	r.read(text)
+	return r.services, r.problems
+}
+
+// read reads the text of a file.
+func (r *inetdReader) read(text string) {
 	for _, l := range joinLines(strings.TrimPrefix(text, "\ufeff")) { // a byte order mark, of an editor's
 		r.line = l.number
-		if text := strings.TrimSpace(l.text); text != "" { // a lone backslash leaves nothing
+		if l.keys {
+			r.keyEntry(l.text, l.closed)
+		} else if text := strings.TrimSpace(l.text); text != "" { // a lone backslash leaves nothing
 			r.entry(text, l.odd)
 		}
 	}
 	attachTrailing(r.services, r.comments)
-	return r.services, r.problems
+	r.comments = nil
 }
 
 // attachTrailing attaches the comments at the end of a file to its last
@@ -47,6 +55,7 @@ func attachTrailing(services []*Service, comments []string) {
 
 type inetdReader struct {
 	file     string
+	stack    []string // files that include each other, down to this one
 	line     int
 	o        Options
 	etc      *etc
@@ -54,7 +63,10 @@ type inetdReader struct {
 	comments []string // since the last service
 	services []*Service
 	problems []Problem
-	odd      bool // the file's odd blanks are reported
+	odd      bool     // the file's odd blanks are reported
+	fields   []string // of the line; only for as long as it is read
+
+	shared map[sharedKey]lineSettings
 }
 
 // A fault is why an entry or a setting is invalid, with a hint what to do.
@@ -82,8 +94,7 @@ func (r *inetdReader) report(sev Severity, service string, b *fault) {
 func (r *inetdReader) entry(text string, odd bool) {
 	if strings.HasPrefix(text, "#@") {
 		if strings.TrimSpace(text[2:]) != "" {
-			r.report(Warning, "", faultf("the services below run without it; protect them with the kernel's own policies, ip-xfrm(8)",
-				"IPsec policies are not supported yet"))
+			r.report(Warning, "", noIPsec)
 		}
 		return
 	}
@@ -91,11 +102,9 @@ func (r *inetdReader) entry(text string, odd bool) {
 		r.comments = append(r.comments, text)
 		return // a comment; "#<off># ..." is a service that update-inetd(8) switched off
 	}
-	f, oddWithin, err := splitFields(text)
-	if (odd || oddWithin) && !r.odd {
-		r.odd = true
-		r.problems = append(r.problems, oddBlanks(Pos{File: r.file, Line: r.line}))
-	}
+	f, oddWithin, err := splitFields(r.fields[:0], text)
+	r.fields = f
+	r.reportOdd(odd || oddWithin)
 	if err != nil {
 		name := ""
 		if len(f) > 0 {
@@ -107,6 +116,10 @@ func (r *inetdReader) entry(text string, odd bool) {
 	if len(f) == 0 { // only odd blanks
 		return
 	}
+	if f[0] == ".include" {
+		r.include(f[1:])
+		return
+	}
 	if len(f) == 1 && strings.HasSuffix(f[0], ":") {
 		r.defaultHosts(strings.TrimSuffix(f[0], ":"))
 		return
@@ -116,6 +129,19 @@ func (r *inetdReader) entry(text string, odd bool) {
 		r.report(Error, f[0], b)
 		return
 	}
+	r.add(s)
+}
+
+// reportOdd reports the file's first blank that is no space.
+func (r *inetdReader) reportOdd(odd bool) {
+	if odd && !r.odd {
+		r.odd = true
+		r.problems = append(r.problems, oddBlanks(Pos{File: r.file, Line: r.line}))
+	}
+}
+
+// add adds a service, with the comments before it.
+func (r *inetdReader) add(s *Service) {
 	if r.comments != nil {
 		s.comments = map[string][]string{"": r.comments}
 		r.comments = nil
@@ -136,39 +162,111 @@ func (r *inetdReader) defaultHosts(list string) {
 // service reads the fields of a line that describes a service.
 func (r *inetdReader) service(f []string) (*Service, *fault) {
 	names := []string{"service name", "socket type", "protocol", "wait/nowait", "user", "program"}
-	switch {
-	case f[0] == ".include":
-		return nil, faultf("name the files on the command line, or put them into /etc/inetd.d", "NetBSD's .include is not supported")
-	case len(f) > 2 && (f[1] == "on" || f[1] == "off") && slices.ContainsFunc(f[2:], func(field string) bool { return strings.Contains(field, "=") }):
-		return nil, faultf("write it as: service type protocol wait|nowait user program argv[0] ...", "NetBSD's form of a service, with key = value, is not supported")
-	}
 	if len(f) < len(names) {
 		return nil, faultf("a line is: service type protocol wait|nowait user program argv[0] ...",
 			"field %d (%s) is missing", len(f)+1, names[len(f)])
 	}
-	s := &Service{Pos: Pos{File: r.file, Line: r.line}, Dialect: Inetd, Name: f[0], fields: inetdFields, Groups: true, Umask: -1, Queue: true,
+	s := &Service{Pos: Pos{File: r.file, Line: r.line}, Dialect: Inetd, Name: f[0]}
+	most, b := r.socketType(s, f[1])
+	if b != nil {
+		return nil, b
+	}
+	if b := r.settings(s, f[3], f[4]); b != nil {
+		return nil, b
+	}
+	if most > 0 {
+		r.acceptMax(s, most)
+	}
+	if s.acceptsItself() && (s.PerSource != 0 || s.PerSourcePerMinute != 0) {
+		if strings.Contains(f[3], "/") {
+			r.report(Warning, s.Name, faultf("write nowait, or "+strings.SplitAfter(f[3], "/")[0]+"CHILDREN", "limits for one client have no effect: the program of a wait service accepts for itself"))
+		}
+		s.Own()
+		s.PerSource, s.PerSourcePerMinute = 0, 0
+	}
+	if b := r.listen(s, f[0], f[2]); b != nil {
+		return nil, b
+	}
+	s.ID = s.Name
+	if b := r.program(s, f[5], f[6:]); b != nil {
+		return nil, b
+	}
+	if r.o.Libwrap && s.SocketType == Stream && !s.Wait {
+		r.consultLibwrap(s)
+	}
+	return s, nil
+}
+
+// A sharedKey is what the settings of a line are made of, so that lines with
+// the same words share them.
+type sharedKey struct {
+	wait, user string    // fields 4 and 5
+	before     *Settings // else: of which these are a copy with Libwrap
+	libwrap    string
+}
+
+type lineSettings struct {
+	wait bool
+	*Settings
+}
+
+// settings reads fields 4 and 5.
+func (r *inetdReader) settings(s *Service, wait, user string) *fault {
+	who, class, classed := strings.Cut(user, "/")
+	if known, ok := r.shared[sharedKey{wait: wait, user: who}]; ok {
+		s.Wait, s.Settings = known.wait, known.Settings
+	} else {
+		s.Settings = r.newSettings()
+		if b := readWait(s, wait); b != nil {
+			return b
+		}
+		if b := r.user(s, who); b != nil {
+			return b
+		}
+		r.shared[sharedKey{wait: wait, user: who}] = lineSettings{s.Wait, s.Settings}
+	}
+	if zeroMax(wait) {
+		r.report(Warning, s.Name, faultf("write no number, or a higher one; to close the service, write # before its line",
+			"0 starts in a minute are no limit here; to NetBSD they are none, so that nobody is served"))
+	}
+	if classed {
+		r.report(Warning, s.Name, faultf("the service runs without it", "login class %q has no effect on Linux", class))
+	}
+	return nil
+}
+
+// newSettings returns the settings of a service that says nothing.
+func (r *inetdReader) newSettings() *Settings {
+	n := &Settings{fields: inetdFields, Groups: true, Umask: -1, Queue: true,
 		PerMinute: r.o.PerMinute, Instances: r.o.Instances, PerSource: r.o.PerSource, PerSourcePerMinute: r.o.PerSourcePerMinute,
 		LogOnFailure: LogHost | LogPort}
 	if r.o.LogStarts {
-		s.LogOnSuccess = LogPID | LogHost | LogPort | LogExit | LogDuration
+		n.LogOnSuccess = LogPID | LogHost | LogPort | LogExit | LogDuration
 	}
-	steps := []func() *fault{
-		func() *fault { return r.socketType(s, f[1]) },
-		func() *fault { return readWait(s, f[3]) },
-		func() *fault { return r.user(s, f[4]) },
-		func() *fault { return r.listen(s, f[0], f[2]) },
-		func() *fault { return r.program(s, f[5], f[6:]) },
+	return n
+}
+
+// zeroMax reports whether field 4 has a limit of 0 starts in a minute.
+func zeroMax(field string) bool {
+	i := strings.IndexAny(field, ".:")
+	if i < 0 {
+		return false
 	}
-	for _, step := range steps {
-		if b := step(); b != nil {
-			return nil, b
-		}
+	number, _, _ := strings.Cut(field[i+1:], "/")
+	return number != "" && strings.Trim(number, "0") == ""
+}
+
+// consultLibwrap has hosts_access(5) consulted for a service.
+func (r *inetdReader) consultLibwrap(s *Service) {
+	key := sharedKey{before: s.Settings, libwrap: s.daemonName()}
+	known, ok := r.shared[key]
+	if !ok {
+		s.Own()
+		s.Libwrap = key.libwrap
+		known.Settings = s.Settings
+		r.shared[key] = known
 	}
-	s.ID = s.Name
-	if r.o.Libwrap && s.SocketType == Stream && !s.Wait {
-		s.Libwrap = s.daemonName()
-	}
-	return s, nil
+	s.Settings = known.Settings
 }
 
 // daemonName is what hosts_access(5) knows a service as: the process name of
@@ -181,18 +279,27 @@ func (s *Service) daemonName() string {
 	return s.Name
 }
 
-func (r *inetdReader) socketType(s *Service, field string) *fault {
+// socketType reads "stream", NetBSD's "stream,5" for as many programs at once,
+// which it returns, 0 for none, and "stream:filter".
+func (r *inetdReader) socketType(s *Service, field string) (most int, b *fault) {
 	kind, filter, filtered := strings.Cut(field, ":")
+	kind, number, limited := strings.Cut(kind, ",")
 	switch t := SocketType(strings.ToLower(kind)); t {
 	case Stream, Dgram, Seqpacket, RDM, Raw:
 		s.SocketType = t
 	default:
-		return faultf("correct field 2: stream, dgram, seqpacket, rdm or raw", "unknown socket type %q", kind)
+		return 0, faultf("correct field 2: stream, dgram, seqpacket, rdm or raw", "unknown socket type %q", kind)
 	}
 	if filtered {
-		r.report(Warning, s.Name, faultf("the service runs without it", "accept filter %q has no effect on Linux", filter))
+		r.report(Warning, s.Name, acceptFilter(filter))
 	}
-	return nil
+	if limited {
+		var err error
+		if most, err = strconv.Atoi(number); err != nil || most < 0 {
+			return 0, faultf("write it as stream,5", "%q is not a number of programs", number)
+		}
+	}
+	return most, nil
 }
 
 // readWait reads wait or nowait with the limits of every dialect: ".N" or
@@ -233,12 +340,8 @@ func readWait(s *Service, field string) *fault {
 	return nil
 }
 
-// user reads "user", "user:group", "user.group" and FreeBSD's "/login-class".
-func (r *inetdReader) user(s *Service, field string) *fault {
-	who, class, classed := strings.Cut(field, "/")
-	if classed {
-		r.report(Warning, s.Name, faultf("the service runs without it", "login class %q has no effect on Linux", class))
-	}
+// user reads "user", "user:group" and "user.group".
+func (r *inetdReader) user(s *Service, who string) *fault {
 	var grouped bool
 	if s.User, s.Group, grouped = strings.Cut(who, ":"); !grouped {
 		if i := strings.LastIndexByte(who, '.'); i > 0 && (r.o.KnownUser == nil || !r.o.KnownUser(who)) {
@@ -246,7 +349,7 @@ func (r *inetdReader) user(s *Service, field string) *fault {
 		}
 	}
 	if s.User == "" || grouped && s.Group == "" {
-		return faultf("correct field 5: user, user:group or user.group", "%q does not name a user", field)
+		return faultf("correct field 5: user, user:group or user.group", "%q does not name a user", who)
 	}
 	return nil
 }
@@ -289,6 +392,8 @@ func (r *inetdReader) internal(s *Service, args []string) *fault {
 		return faultf("correct field 2", "an internal service is stream or dgram, with a socket of its own")
 	case s.SocketType == Dgram && !builtin.Datagram:
 		return faultf("correct field 2", "%s is stream tcp", builtin.Name)
+	case s.rpc() != (RPC{}):
+		return faultf("write "+s.Listen[0].Network+" in field 3, or the program's path in field 6", "an RPC service is a program")
 	}
 	s.Wait = false
 	return nil

@@ -11,16 +11,30 @@ type line struct {
 	number int // of its first line, from 1
 	text   string
 	odd    bool // it begins with a blank that is no space
+
+	keys   bool // a key = value entry, as it stands, up to its semicolon
+	closed bool // it has one
 }
 
 // joinLines finds the entries of an inetd.conf. As in 4.4BSD, a line that
 // begins with a blank continues the entry before it; a backslash at the end
-// of a line does the same. Comments are kept: some of them mean something.
+// of a line does the same. Comments are kept: some of them mean something. A
+// key = value entry ends at a semicolon, and another entry may follow on its
+// line.
 func joinLines(text string) []line {
-	var entries []line
+	entries := make([]line, 0, strings.Count(text, "\n")+1)
 	last := -1 // the entry that may be continued; comments can stand behind it
 	slash := false
-	for i, raw := range strings.Split(text, "\n") {
+	for i, more := 0, true; more; i++ {
+		for !slash && isKeyEntry(text) && (last < 0 || text[0] != ' ' && text[0] != '\t') {
+			end, closed := keyEntryEnd(text)
+			entries = append(entries, line{number: i + 1, text: text[:end], keys: true, closed: closed})
+			i += strings.Count(text[:end], "\n")
+			text, _ = skipBlanks(text[end:])
+			last = -1
+		}
+		var raw string
+		raw, text, more = strings.Cut(text, "\n")
 		raw = strings.TrimSuffix(raw, "\r")
 		// Of a web page's indentation nobody can say what it continues: the
 		// line is one of its own.
@@ -49,19 +63,19 @@ func joinLines(text string) []line {
 			continue
 		}
 		last = len(entries)
-		entries = append(entries, line{i + 1, body, odd})
+		entries = append(entries, line{number: i + 1, text: body, odd: odd})
 	}
 	return entries
 }
 
 var errUnterminated = errors.New("a quote is opened and never closed")
 
-// splitFields cuts an entry at its blanks. A field that begins with ' or "
+// splitFields appends the fields of an entry, which blanks separate. A field that begins with ' or "
 // runs to the same quote again and loses both (NetBSD, inetutils); inside
 // double quotes, \" and \\ stand for " and \. A quote inside a field is a
 // character like any other, as in every inetd. odd is set if there are blanks
 // that are no spaces.
-func splitFields(s string) (fields []string, odd bool, err error) {
+func splitFields(fields []string, s string) (_ []string, odd bool, err error) {
 	for {
 		var isOdd bool
 		s, isOdd = skipBlanks(s)

@@ -22,13 +22,12 @@ func (r *inetdReader) listen(s *Service, name, protocol string) *fault {
 	}
 	proto = strings.ToLower(proto)
 	switch {
-	case strings.HasPrefix(proto, "rpc/"):
-		return faultf("run rpcbind(8) and the server on its own", "RPC services are not supported yet")
 	case proto == "unix":
 		return readUnixListen(s, name)
 	case strings.HasPrefix(name, "tcpmux/"):
 		return readMux(s, strings.TrimPrefix(name, "tcpmux/"), proto)
 	}
+	proto, isRPC := strings.CutPrefix(proto, "rpc/")
 	network, family, b := protocolName(s, proto)
 	if b != nil {
 		return b
@@ -45,7 +44,11 @@ func (r *inetdReader) listen(s *Service, name, protocol string) *fault {
 		s.Name = name
 	}
 	l := Listen{Network: network, Family: family}
-	if network == "tcp" || network == "udp" {
+	if isRPC {
+		if l.RPC, s.Name, b = inetdRPC(name); b != nil {
+			return b
+		}
+	} else if network == "tcp" || network == "udp" {
 		if b := portRange(name); b != nil {
 			return b
 		}
@@ -72,22 +75,26 @@ func (r *inetdReader) listen(s *Service, name, protocol string) *fault {
 		}
 		s.Listen = append(s.Listen, l)
 	}
-	return nil
+	return s.checkRPC()
 }
 
 // protocolName reads a protocol with its family: "tcp" and "udp" are both
 // families (OpenBSD, Debian), tcp4 and tcp6 one of them, tcp46 is IPv6 with
 // IPv4 mapped into it, tcp6only is how inetutils says tcp6.
 func protocolName(s *Service, proto string) (string, Family, *fault) {
-	for suffix, family := range map[string]Family{"46": Mapped, "6only": IPv6, "4": IPv4, "6": IPv6, "": Both} {
-		base, ok := strings.CutSuffix(proto, suffix)
-		if !ok || base != "tcp" && base != "udp" {
+	for _, known := range []struct {
+		base string
+		want SocketType
+	}{{"tcp", Stream}, {"udp", Dgram}} {
+		suffix, ok := strings.CutPrefix(proto, known.base)
+		family, is := families[suffix]
+		if !ok || !is {
 			continue
 		}
-		if want := map[string]SocketType{"tcp": Stream, "udp": Dgram}[base]; s.SocketType != want {
-			return "", 0, faultf("correct field 2 or field 3", "%s is %s, not %s", base, want, s.SocketType)
+		if s.SocketType != known.want {
+			return "", 0, faultf("correct field 2 or field 3", "%s is %s, not %s", known.base, known.want, s.SocketType)
 		}
-		return base, family, nil
+		return known.base, family, nil
 	}
 	if base := strings.TrimRight(proto, "46"); slices.Contains(unsupported, base) && s.SocketType != Raw {
 		return "", 0, unsupportedFault(base)
@@ -97,6 +104,8 @@ func protocolName(s *Service, proto string) (string, Family, *fault) {
 	}
 	return proto, Both, nil
 }
+
+var families = map[string]Family{"46": Mapped, "6only": IPv6, "4": IPv4, "6": IPv6, "": Both}
 
 // unsupported are protocols that other programs listen on.
 var unsupported = []string{"sctp", "mptcp", "dccp", "udplite", "quic", "tls", "vsock"}
@@ -220,6 +229,7 @@ func bufferSizes(s *Service, options string) *fault {
 	if options == "" {
 		return nil
 	}
+	s.Own()
 	for _, option := range strings.Split(options, ",") {
 		name, value, _ := strings.Cut(option, "=")
 		size, ok := sizeOf(value)

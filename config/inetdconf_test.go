@@ -33,7 +33,7 @@ func describe(services []*Service, problems []Problem) string {
 			if a.get == nil || slices.Contains([]string{"user", "server", "server_args"}, a.name) {
 				continue
 			}
-			usual := a.get(&Service{Umask: -1, Groups: true, Queue: true, PerMinute: 256, LogOnFailure: LogHost | LogPort})
+			usual := a.get(&Service{Settings: &Settings{Umask: -1, Groups: true, Queue: true, PerMinute: 256, LogOnFailure: LogHost | LogPort}})
 			if got := a.get(s); !slices.Equal(got, usual) || (got == nil) != (usual == nil) {
 				fmt.Fprintf(&b, " %s=%s", a.name, strings.Join(got, ","))
 			}
@@ -141,12 +141,12 @@ func TestSplitFields(t *testing.T) {
 		`"x"y`:                    {"x", "y"},
 		`back\slash # no comment`: {`back\slash`, "#", "no", "comment"},
 	} {
-		got, _, err := splitFields(line)
+		got, _, err := splitFields(nil, line)
 		if err != nil || fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
 			t.Errorf("%s: got %q, %v; want %q", line, got, err, want)
 		}
 	}
-	if _, _, err := splitFields(`a "b`); err != errUnterminated {
+	if _, _, err := splitFields(nil, `a "b`); err != errUnterminated {
 		t.Errorf("got %v", err)
 	}
 }
@@ -171,17 +171,4 @@ func FuzzReadInetd(f *testing.F) {
 			t.Errorf("clashes are left: %v", more)
 		}
 	})
-}
-
-// What only NetBSD has is called that.
-func TestNetBSD(t *testing.T) {
-	for text, want := range map[string]string{
-		"5432 on\n\tbind = 127.0.0.1\n\texec = /bin/x;\n": "NetBSD's form of a service, with key = value, is not supported (service 5432 skipped; write it as: service type",
-		"5432 on bind=127.0.0.1, exec=/bin/x;\n":          "NetBSD's form of a service",
-		".include \"/etc/inetd.d/*\"\n":                   "NetBSD's .include is not supported",
-	} {
-		if services, problems := ReadInetd("x", text, Options{Builtins: known}); len(services) != 0 || len(problems) != 1 || !strings.Contains(problems[0].String(), want) {
-			t.Errorf("%q: %v %v", text, services, problems)
-		}
-	}
 }

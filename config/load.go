@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -96,9 +97,22 @@ func (o *Options) text(file string) (string, error) {
 	if text, once := o.Texts[file]; once {
 		return text, nil
 	}
-	text, err := os.ReadFile(file)
-	return string(text), err
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	var text strings.Builder
+	if info, err := f.Stat(); err == nil {
+		text.Grow(int(min(info.Size(), maxGrow)) + 1)
+	}
+	_, err = io.Copy(&text, f)
+	return text.String(), err
 }
+
+// maxGrow is more than a configuration has: of a file that says it is larger
+// as much is read as there is.
+const maxGrow = 16 << 20
 
 // rejectConflictsOfEnabled is RejectConflicts for services among which some
 // are disabled and want no socket.
@@ -225,12 +239,17 @@ func (o *Options) filesOf(path string) (files []string, skipped []Problem, err e
 			return nil, nil, err
 		case info.IsDir(), strings.HasPrefix(e.Name(), ".."): // Kubernetes' ConfigMaps have ..data
 		case isLeftover(e.Name()):
-			skipped = append(skipped, Problem{Pos: Pos{File: file}, Text: "not read: hidden, or a backup by its name", Hint: "rename it if it is to be read"})
+			skipped = append(skipped, leftover(file))
 		case info.Mode().IsRegular():
 			files = append(files, file)
 		}
 	}
 	return files, skipped, nil
+}
+
+// leftover returns the warning of a file that is passed over.
+func leftover(file string) Problem {
+	return Problem{Pos: Pos{File: file}, Text: "not read: hidden, or a backup by its name", Hint: "rename it if it is to be read"}
 }
 
 // isLeftover reports whether a file has a name that editors, dpkg or rpm give

@@ -147,6 +147,7 @@ type raw struct {
 	types, flags map[string]bool
 	protocol     string
 	port         int
+	rpc          RPC // of which some may be missing
 	bind         string
 	v6only       bool
 	listen       []word

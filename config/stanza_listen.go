@@ -113,10 +113,11 @@ func (b *builder) listener(text string) (at Listen, t SocketType, _ *fault) {
 			at.Host = hosts[0]
 		}
 	}
-	if invalid := portRange(port); invalid != nil {
+	anyPort := port == "0" && b.raw.types["rpc"]
+	if invalid := portRange(port); invalid != nil && !anyPort {
 		return at, "", invalid
 	}
-	if at.Port, ok = b.etc.port(port, network); !ok {
+	if at.Port, ok = b.etc.port(port, network); !ok && !anyPort {
 		return at, "", faultf("write a number from 1 to 65535, or a name of /etc/services", "unknown port %q", port)
 	}
 	invalid = literalFamily(&at)

@@ -90,7 +90,7 @@ func (b *builder) resolveBuiltin() *fault {
 func (b *builder) resolveListen() *fault {
 	s, l := b.s, &b.raw
 	if l.types["tcpmux"] || l.types["tcpmuxplus"] {
-		if s.SocketType != Stream || s.Wait || s.Internal != "" || len(l.listen) > 0 {
+		if s.SocketType != Stream || s.Wait || s.Internal != "" || len(l.listen) > 0 || l.types["rpc"] {
 			return faultf("correct it", "a tcpmux service is a program, stream, with wait = no").inSetting("type")
 		}
 		// inetd.conf's "tcpmux/+name" is a name, too.
@@ -101,18 +101,18 @@ func (b *builder) resolveListen() *fault {
 		}
 		return nil
 	}
-	if l.types["rpc"] {
-		return faultf("run rpcbind(8) and the server on its own", "RPC services are not supported yet").inSetting("type")
-	}
 	if len(l.listen) > 0 {
-		return b.resolveListenList()
+		if invalid := b.resolveListenList(); invalid != nil {
+			return invalid
+		}
+	} else {
+		at, invalid := b.resolveAddress()
+		if invalid != nil {
+			return invalid
+		}
+		s.Listen = []Listen{at}
 	}
-	at, invalid := b.resolveAddress()
-	if invalid != nil {
-		return invalid
-	}
-	s.Listen = []Listen{at}
-	return nil
+	return b.resolveRPC()
 }
 
 // resolveAddress returns the listener that port, bind, v6only and the flags
@@ -167,6 +167,9 @@ func (b *builder) resolveAddress() (at Listen, _ *fault) {
 // none.
 func (b *builder) resolvePort() (int, *fault) {
 	s, l := b.s, &b.raw
+	if l.types["rpc"] {
+		return l.port, nil
+	}
 	listed, ok := b.etc.port(s.Name, l.protocol)
 	mustBeListed := !l.types["unlisted"] && b.dialect == Xinetd
 	switch {
@@ -218,6 +221,8 @@ func (b *builder) resolveProgram() *fault {
 func (b *builder) resolveServer() *fault {
 	s, l := b.s, &b.raw
 	switch {
+	case l.types["rpc"] && (s.Redirect != "" || s.Internal != ""):
+		return faultf("write server = /path/of/the/program", "an RPC service is a program").inSetting("type")
 	case s.Redirect != "":
 		s.Server, l.args = "", nil
 		if s.SocketType != Stream || s.Wait || l.flags["nameinargs"] || s.Internal != "" || s.Mux != "" {
@@ -296,6 +301,7 @@ func (b *builder) resolveAccess() *fault {
 		{"no_access", len(s.NoAccess) > 0, nil},
 		{"per_source", s.PerSource != 0, func() { s.PerSource = 0 }},
 		{"cps_per_source", s.CPSPerSource != Rate{}, func() { s.CPSPerSource = Rate{} }},
+		{"per_source_per_minute", s.PerSourcePerMinute != 0, func() { s.PerSourcePerMinute = 0 }},
 		{"idle_timeout", s.IdleTimeout > 0, func() { s.IdleTimeout = 0 }},
 		{"session_timeout", s.SessionTimeout != 0, func() { s.SessionTimeout = 0 }},
 	} {

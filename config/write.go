@@ -63,6 +63,7 @@ func (w *writer) withoutDialectDefaults(s *Service) *Service {
 	}
 	usual := w.defaultService(s)
 	n := *s
+	n.Own()
 	for setting, habit := range map[string]func(){
 		"log_on_success": func() { n.LogOnSuccess = usual.LogOnSuccess },
 		"log_on_failure": func() { n.LogOnFailure = usual.LogOnFailure },

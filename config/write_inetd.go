@@ -34,7 +34,7 @@ func (w *writer) inetd(s *Service) string {
 
 // sameAddressList reports whether two listeners can share an address list.
 func sameAddressList(a, b Listen) bool {
-	return a.Network == b.Network && a.Port == b.Port && a.Host != "" && b.Host != "" && (a.Network == "tcp" || a.Network == "udp") &&
+	return a.Network == b.Network && a.Port == b.Port && a.RPC == b.RPC && a.Host != "" && b.Host != "" && (a.Network == "tcp" || a.Network == "udp") &&
 		(a.Family == b.Family || literal(a.Host) && literal(b.Host))
 }
 
@@ -49,7 +49,9 @@ func (w *writer) inetdAddress(s *Service, places []Listen) (where, protocol stri
 		return l.Path, "unix" + buffers(s)
 	case "tcp", "udp":
 		port := s.Name
-		if n, ok := w.etc.port(s.Name, l.Network); !ok || n != l.Port || strings.ContainsAny(s.Name, ":/ ") {
+		if l.RPC != (RPC{}) {
+			port = rpcName(s) + "/" + l.RPC.versions()
+		} else if n, ok := w.etc.port(s.Name, l.Network); !ok || n != l.Port || strings.ContainsAny(s.Name, ":/ ") {
 			port = strconv.Itoa(l.Port)
 		}
 		where = port
@@ -73,6 +75,9 @@ func (w *writer) inetdAddress(s *Service, places []Listen) (where, protocol stri
 	if literal(l.Host) && l.Family != Mapped {
 		protocol = l.Network
 	}
+	if l.RPC != (RPC{}) {
+		protocol = "rpc/" + protocol
+	}
 	return where, protocol + buffers(s)
 }
 
@@ -88,6 +93,10 @@ func buffers(s *Service) (options string) {
 }
 
 func (w *writer) inetdLine(b *strings.Builder, s *Service, where, protocol string) {
+	if s.PerMinute == None || s.PerSourcePerMinute == None {
+		b.WriteString(keyText(s, where, protocol))
+		return
+	}
 	wait := "nowait"
 	if s.Wait {
 		wait = "wait"

@@ -59,6 +59,8 @@ func noUnit(s *Service) string {
 	switch {
 	case s.Internal != "" || s.Mux != "":
 		return "systemd serves nothing itself"
+	case s.rpc() != (RPC{}):
+		return "systemd registers nothing with rpcbind(8)"
 	case s.Instances == None || s.PerSource == None || s.PerMinute == None || s.PerSourcePerMinute == None:
 		return "a limit of 0 lets nobody in"
 	case s.clearsGroups() && s.Chroot != "":
@@ -333,7 +335,7 @@ func (u *unitWriter) reportLosses(accept bool) {
 	noted := map[string]bool{"user": true, "group": true, "server": true, "server_args": true, "umask": true, "nice": true, "env": true,
 		"chdir": true, "chroot": true, "no_new_privs": true, "session_timeout": true, "only_from": true, "no_access": true, "sndbuf": true, "rcvbuf": true,
 		"redirect": true, "groups": true, "libwrap": s.Dialect == Xinetd, "queue": !s.Queue || s.Instances == 0, "instances": accept, "per_source": accept, "passenv": len(s.PassEnv) == 1 && s.PassEnv[0] == "*"}
-	usual := &Service{Umask: -1, Libwrap: s.Libwrap}
+	usual := &Service{Settings: &Settings{Umask: -1, Libwrap: s.Libwrap}}
 	for setting, habit := range map[string]func(){ // what was not written is nobody's wish
 		"cps":            func() { usual.CPS = s.CPS },
 		"log_on_success": func() { usual.LogOnSuccess = s.LogOnSuccess },

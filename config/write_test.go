@@ -121,3 +121,17 @@ func TestQueueIsLost(t *testing.T) {
 		}
 	}
 }
+
+// What of the log xinetd does not know is listed: it would reject the service.
+func TestLogExtensions(t *testing.T) {
+	for values, want := range map[string]int{`["PID", "HOST"]`: 0, `["PORT"]`: 1, `["PID", "RUSAGE"]`: 1} {
+		services, problems := Read("x", "[service.a]\nlisten = \"tcp:7001\"\nuser = \"nobody\"\nserver = \"/bin/x\"\nqueue = false\nlog_on_success = "+values+"\n", Options{Builtins: known, Dialect: TOML})
+		if len(services) != 1 {
+			t.Fatal(problems)
+		}
+		_, lost := Write(Xinetd, services, Options{Builtins: known})
+		if n := len(slices.DeleteFunc(lost, func(l Loss) bool { return !l.Extension })); n != want {
+			t.Errorf("%s: %v", values, lost)
+		}
+	}
+}

@@ -32,6 +32,8 @@ func (w *writer) toml(s *Service) string {
 		line("type", kindText, "tcpmuxplus")
 	case s.Mux != "":
 		line("type", kindText, "tcpmux")
+	case s.rpc() != (RPC{}):
+		line("type", kindText, "rpc")
 	case s.Internal != "" && w.etc.builtins.nameOf(s.Name) == s.Internal && !s.Sensor:
 		line("type", kindText, "internal")
 	case s.Internal != "" && !s.Sensor:

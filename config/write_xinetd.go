@@ -55,7 +55,7 @@ func (w *writer) xinetdEntry(b *strings.Builder, s *Service, l Listen) {
 	line("socket_type", string(s.SocketType))
 	line("protocol", l.Network)
 	line("wait", yesOrNo(s.Wait))
-	if l.Port != 0 && w.listed(s, l) != l.Port {
+	if l.Port != 0 && (l.RPC != (RPC{}) || w.listed(s, l) != l.Port) {
 		line("port", strconv.Itoa(l.Port))
 	}
 	if l.Host != "" {
@@ -70,12 +70,18 @@ func (w *writer) xinetdEntry(b *strings.Builder, s *Service, l Listen) {
 	}
 	for _, i := range w.items(s) {
 		line(i.name, i.values...)
-		if attributes.find(i.name).extension {
+		if attributes.find(i.name).extension || slices.ContainsFunc(i.values, func(v string) bool { return isLogExtension(i.name, v) }) {
 			w.lost = append(w.lost, Loss{Pos: s.PosOf(i.name), Service: s.ID, Setting: i.name + " = " + strings.Join(i.values, " "), Extension: true})
 		}
 	}
 	w.writeRemainingComments(b, s, "\t")
 	b.WriteString("}\n")
+}
+
+// isLogExtension reports whether a value is one of log_on_success or
+// log_on_failure that xinetd does not know: it would reject the service.
+func isLogExtension(setting, value string) bool {
+	return strings.HasPrefix(setting, "log_on_") && (value == "PORT" || value == "RUSAGE")
 }
 
 // asXinetdComment returns an entry that is no service as a comment.
@@ -112,6 +118,10 @@ func (w *writer) typesOf(s *Service, l Listen) []string {
 		return []string{"TCPMUXPLUS", "UNLISTED"}
 	case s.Mux != "":
 		return []string{"TCPMUX", "UNLISTED"}
+	case l.RPC != (RPC{}) && s.isListedRPC():
+		return []string{"RPC"}
+	case l.RPC != (RPC{}):
+		return []string{"RPC", "UNLISTED"}
 	case s.Internal != "":
 		types = append(types, "INTERNAL")
 	}

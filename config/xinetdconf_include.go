@@ -1,8 +1,6 @@
 package config
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,24 +26,17 @@ func (f *xinetdFile) include(path string) {
 		f.r.report(at, Error, "", "remove the include", path+" is included by itself, or too deep")
 		return
 	}
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("not a file")}
-	}
-	var text []byte
-	if err == nil {
-		text, err = os.ReadFile(path)
-	}
+	text, err := included(path)
 	if err != nil {
 		f.r.report(at, Error, "", "correct the path, or remove the include", err.Error())
 		return
 	}
 	f.r.problems = f.r.o.warnWritable(f.r.problems, path)
-	if isBlank(string(text)) {
+	if isBlank(text) {
 		f.r.problems = append(f.r.problems, f.r.o.emptyFile(path))
 		return
 	}
-	f.r.read(path, strings.TrimPrefix(string(text), "\ufeff")) // a byte order mark, of an editor's
+	f.r.read(path, strings.TrimPrefix(text, "\ufeff")) // a byte order mark, of an editor's
 }
 
 // includeDir reads the files of a directory in the order of their names' bytes.

@@ -35,6 +35,7 @@ type client struct {
 	user     string          // by its ident server; empty: unknown
 	env      []string        // for its program, by hosts_options(5)
 	tries    int             // starts of its program that are to be tried again
+	trace    *trace          // nil: nobody wants to see its steps
 }
 
 // A decision is whether a client is admitted. There is a reason where it is
@@ -62,13 +63,23 @@ const (
 	reasonProcessLimit = "process_limit"
 	reasonLookupLimit  = "lookup_limit"
 	reasonLooping      = "looping"
+	reasonNoUser       = "no ident user" // IDONLY: there is no FAIL line
 )
 
 // accept accepts one connection, and reports whether there was one. A slot is
 // reserved for it.
 func (s *Server) accept(w *worker, t ticket) bool {
+	wanted, ready := s.tracers.wanted.Load(), time.Duration(0)
+	if wanted {
+		ready = clockMonotonic()
+	}
 	fd, errno := accept4(t.fd, &w.peer)
 	c := client{fd: fd, from: sockaddr.FromRaw(&w.peer), to: t.address.Addr, l: t.l, svc: t.svc, def: t.def}
+	if wanted && errno == 0 {
+		if c.trace = s.beginTrace(&c, ready); c.trace != nil {
+			c.trace.accepted(&c)
+		}
+	}
 	var d decision
 	if errno == 0 && c.def.Policy != nil {
 		d = s.check(&w.scratch, &c, lookups{})
@@ -92,7 +103,9 @@ func (s *Server) accept(w *worker, t ticket) bool {
 		// for a client that is not).
 		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_ADDRFORM, unix.AF_INET)
 	}
+	c.trace.checked(&c, &d)
 	if again {
+		c.trace.waits("as many run as may, but one may be about to end")
 		s.recheckLater(c, d, 0)
 		return true
 	}
@@ -182,7 +195,9 @@ func (s *Server) admitLocked(c *client, d *decision, source netip.Addr) {
 			*d = decision{Decision: service.Decision{Reason: reason, Rule: rule}}
 		} else {
 			d.admitted = true
+			s.countStartLocked(c)
 			s.running++
+			c.trace.counted(c.svc.gate.Running())
 			s.statusChangedLocked()
 			if c.svc.busy {
 				s.unsaturateLocked(c.svc)
@@ -192,7 +207,7 @@ func (s *Server) admitLocked(c *client, d *decision, source netip.Addr) {
 	}
 	c.svc.gate.Cancel()
 	s.unsaturateLocked(c.svc)
-	s.refusals++
+	s.countRefusalLocked(c, d.Reason)
 	s.statusChangedLocked()
 	if d.Reason == string(admit.CPS) {
 		s.suspendOverCPSLocked(c.svc)
@@ -241,6 +256,7 @@ func (s *Server) banLocked(c *client, d *decision) {
 
 // dispatch does what a decision says.
 func (s *Server) dispatch(sc *scratch, c *client, d decision) {
+	c.trace.admitted(c, &d)
 	switch {
 	case d.pending() || d.actions != nil || d.Reason == "" && c.def.AsksUser():
 		s.startLookup(sc, *c, d)
@@ -265,6 +281,9 @@ func (s *Server) serve(sc *scratch, c *client, image *spawn.Image) {
 		text = []byte(plus)
 	}
 	if len(text) > 0 {
+		if c.trace != nil {
+			c.trace.add("banner", "%d bytes", len(text))
+		}
 		waiting := *c // a copy, lest every client be allocated
 		s.sendBanner(sc, &waiting, text, image)
 		return
@@ -287,6 +306,8 @@ func (s *Server) serveAfterBanner(sc *scratch, c *client, image *spawn.Image) {
 func (s *Server) reject(sc *scratch, c *client, d decision) {
 	if d.Reason == string(admit.Paused) { // logged when the pause began
 		unix.Close(c.fd)
+		c.trace.refused(d.Reason, d.Rule)
+		c.trace.end("closed", "the connection is closed")
 		return
 	}
 	if s.wantsRejectedUser(c) {
@@ -307,11 +328,19 @@ func (s *Server) closeRejected(sc *scratch, c *client) {
 	if p := c.def.Policy; p != nil {
 		text = s.bannerText(unknown, p.Banner, p.BannerFail)
 	}
+	s.refuse(sc, c, text)
+}
+
+// refuse sends a text to a client that is not served, and ends its connection.
+func (s *Server) refuse(sc *scratch, c *client, text []byte) {
+	c.trace.end("closed", "the connection is shut down, and closed once the client has closed it")
 	s.closeGracefully(sc, c.fd, text)
 }
 
 // logFail writes a FAIL line.
 func (s *Server) logFail(sc *scratch, c *client, reason, rule string) {
+	s.publishRefusal(c.def, c.from, reason, rule)
+	c.trace.refused(reason, rule)
 	if c.def.OnFailure == 0 {
 		return
 	}
@@ -320,7 +349,8 @@ func (s *Server) logFail(sc *scratch, c *client, reason, rule string) {
 }
 
 // logStart writes a START line; a client without a program has pid 0.
-func (sc *scratch) logStart(def *service.Definition, pid int, from netip.AddrPort, severity syslog.Priority) {
+func (s *Server) logStart(sc *scratch, def *service.Definition, pid int, from netip.AddrPort, severity syslog.Priority) {
+	s.publishStart(def, pid, from)
 	if !logline.HasStart(def.OnSuccess) {
 		return
 	}
@@ -338,7 +368,7 @@ func (c *client) localAddr() netip.AddrPort {
 		return c.local
 	}
 	c.local = c.to
-	if c.to.Addr().IsUnspecified() {
+	if c.to.Addr().IsUnspecified() || c.to.Port() == 0 {
 		var raw unix.RawSockaddrAny
 		size := uint32(unix.SizeofSockaddrAny)
 		if _, _, errno := unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(c.fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&size))); errno == 0 {

@@ -64,6 +64,7 @@ func (s *Server) openListeners() []config.Problem {
 	s.mu.Lock()
 	failed := s.installBindingsLocked(bindings)
 	s.mu.Unlock()
+	s.publishRegistrations()
 
 	var problems []config.Problem
 	for _, b := range failed {
@@ -76,6 +77,7 @@ func (s *Server) openListeners() []config.Problem {
 
 // collectBindingsLocked returns what is to be opened, in the order of the
 // configuration: of two addresses that exclude each other the first is opened.
+// Those that may have any port come last, lest they get one that is another's.
 func (s *Server) collectBindingsLocked() (list []binding) {
 	if s.stopped {
 		return nil
@@ -94,7 +96,17 @@ func (s *Server) collectBindingsLocked() (list []binding) {
 		list = append(list, b)
 	}
 	slices.SortFunc(list, func(a, b binding) int { return cmp.Compare(a.l.number, b.l.number) })
+	slices.SortStableFunc(list, func(a, b binding) int {
+		return cmp.Compare(portOrder(a.address), portOrder(b.address))
+	})
 	return list
+}
+
+func portOrder(a *service.Address) int {
+	if a.AnyPort() {
+		return 1
+	}
+	return 0
 }
 
 // open opens the socket, or prepares the one that exists.

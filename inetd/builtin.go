@@ -47,6 +47,7 @@ type conn struct {
 	from, to netip.AddrPort
 	severity syslog.Priority
 	start    time.Duration
+	trace    *trace
 
 	mu       sync.Mutex // guards what timers use
 	timer    *time.Timer
@@ -55,7 +56,7 @@ type conn struct {
 }
 
 func newConn(s *Server, c *client, fd int, stream builtin.Stream) *conn {
-	return &conn{s: s, fd: fd, stream: stream, svc: c.svc, def: c.def, l: c.l, from: c.from, to: c.to, severity: c.severity, start: s.now()}
+	return &conn{s: s, fd: fd, stream: stream, svc: c.svc, def: c.def, l: c.l, from: c.from, to: c.to, severity: c.severity, start: s.now(), trace: c.trace}
 }
 
 // serveBuiltin serves a client that needs no program.
@@ -64,9 +65,10 @@ func (s *Server) serveBuiltin(sc *scratch, c *client) {
 		s.refuseForDescriptors(sc, c)
 		return
 	}
-	sc.logStart(c.def, 0, c.from, c.severity)
+	s.logStart(sc, c.def, 0, c.from, c.severity)
 	k := newConn(s, c, descriptor.Raise(c.fd), c.def.Builtin.Stream())
 	k.logged = true
+	c.trace.internal("internal", c.def.Builtin.Name())
 	p := c.def.Policy
 	if p != nil {
 		k.limitTime(p)
@@ -265,6 +267,8 @@ func (k *conn) shutdownIdle(limit time.Duration) {
 	}
 }
 
+func (k *conn) served() (string, netip.AddrPort) { return k.def.Name, k.from }
+
 func (k *conn) logEnd() {
 	k.serial.Lock()
 	defer k.serial.Unlock()
@@ -278,7 +282,12 @@ func (k *conn) release() {
 	}
 	k.s.release(k.svc, k.def, k.from)
 	k.svc = nil
-	if k.logged && logline.HasExit(k.def.OnSuccess) {
+	k.trace.end("closed", "the connection is closed")
+	if !k.logged {
+		return
+	}
+	k.s.publishEnd(k.def, k.from, k.start)
+	if logline.HasExit(k.def.OnSuccess) {
 		line := logline.Exit(nil, k.def.Name, k.def.OnSuccess, 0, 0, k.s.now()-k.start)
 		k.def.Log.Logger.Log(cmp.Or(k.severity, k.def.Log.Success), line, syslog.Fields{Service: k.def.Name, Client: k.from.Addr()})
 	}
@@ -309,6 +318,9 @@ func (k *conn) startMuxService(sc *scratch) {
 		d = s.check(sc, &c, lookups{})
 	}
 	s.admitMux(&c, &d)
+	c.trace, k.trace = k.trace, nil // goes on
+	c.trace.muxed(name)
+	c.trace.checked(&c, &d)
 	k.detach()
 	k.release()
 	s.dispatch(sc, &c, d)
@@ -335,7 +347,7 @@ func (s *Server) admitMux(c *client, d *decision) {
 	default: // Full, or too many wait for their programs
 		*d = decision{Decision: service.Decision{Reason: string(admit.ServiceLimit)}}
 	}
-	s.refusals++
+	s.countRefusalLocked(c, d.Reason)
 }
 
 func (s *Server) muxNames() []string {

@@ -1,6 +1,7 @@
 package inetd
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -35,6 +36,10 @@ type internal interface {
 	shutdownIdle(limit time.Duration)
 	// logEnd writes the EXIT line, unless that has been written.
 	logEnd()
+	// served returns the service and the client.
+	served() (service string, from netip.AddrPort)
+	// shutdown ends the connection.
+	shutdown()
 }
 
 // A connTable has the connections that inetd serves itself.
@@ -126,7 +131,7 @@ func (s *Server) EndConnections() {
 // refuseForDescriptors refuses an admitted client for whom there are no
 // descriptors.
 func (s *Server) refuseForDescriptors(sc *scratch, c *client) {
-	s.releaseRefused(c)
+	s.releaseRefused(c, reasonDescriptors)
 	s.logFail(sc, c, reasonDescriptors, "")
 	s.closeRejected(sc, c)
 }

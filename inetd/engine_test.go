@@ -284,8 +284,8 @@ func TestServe(t *testing.T) {
 	if text, _ := io.ReadAll(local); len(text) != 26 {
 		t.Errorf("daytime: %q", text)
 	}
-	if s.Snapshot().Refusals != 2 {
-		t.Errorf("%d refusals", s.Snapshot().Refusals)
+	if s.Snapshot("").Refused != 2 {
+		t.Errorf("%d refusals", s.Snapshot("").Refused)
 	}
 }
 
@@ -485,7 +485,7 @@ func TestSnapshot(t *testing.T) {
 	s := newTestServer(t, echo("echo", at, "instances = 5\nper_source = 2")+
 		"[service.mux]\ntype = \"tcpmux\"\nuser = \"nobody\"\nserver = \"/bin/cat\"\n"+
 		fmt.Sprintf("[service.web]\nlisten = \"tcp:%s\"\nuser = \"nobody\"\nredirect = [\"192.0.2.1\", \"80\"]\n", freeAddr(t)))
-	got := strings.Join(s.Snapshot().lines(), "\n")
+	got := strings.Join(stateLines(s.Snapshot(""), s.now()), "\n")
 	for _, want := range []string{
 		"up 0s, 3 services, 0 programs running, 0 clients refused\n",
 		fmt.Sprintf("echo tcp %s (listening) user=nobody server=\"internal echo\" running=0 starts=0/min instances=5 per_source=2\n", at),

@@ -1,7 +1,6 @@
 package inetd
 
 import (
-	"bytes"
 	"iter"
 	"maps"
 	"net/netip"
@@ -31,7 +30,7 @@ func (s *Server) SetInputs(inputs map[string]int) {
 // saveState writes the state that the next process gets, but for sockets and
 // programs. The services that are not among those that have just been read
 // have their records in the state before. The caller holds s.changing.
-func (s *Server) saveState(records []byte) {
+func (s *Server) saveState(records iter.Seq[[]byte]) {
 	state := handover.State{Inputs: s.inputs, Files: slices.Sorted(maps.Keys(s.Files()))}
 	served := map[string]bool{}
 	s.mu.Lock()
@@ -40,9 +39,9 @@ func (s *Server) saveState(records []byte) {
 	}
 	s.mu.Unlock()
 	s.replaceState(state, func(yield func([]byte) bool) {
-		for r := range bytes.Lines(records) {
+		for r := range records {
 			key := service.RecordKey(r)
-			if served[key] && !yield(bytes.TrimSuffix(r, []byte("\n"))) {
+			if served[key] && !yield(r) {
 				return
 			}
 			delete(served, key)
@@ -78,13 +77,14 @@ func (s *Server) replaceState(state handover.State, records iter.Seq[[]byte]) {
 }
 
 // saveMoments adds to the state what changes between reloads: who is banned,
-// and which services are suspended.
+// which services are suspended, and what rpcbind(8) has.
 func (s *Server) saveMoments() {
 	state := s.state
 	s.mu.Lock()
 	state.Bans, state.Suspended = s.bansLocked(), s.suspensionsLocked()
 	s.mu.Unlock()
-	if state.Bans != nil || state.Suspended != nil {
+	state.Programs = s.registrar.Registered()
+	if state.Bans != nil || state.Suspended != nil || state.Programs != nil {
 		s.replaceState(state, s.state.Records())
 	}
 }
@@ -104,7 +104,10 @@ func (s *Server) bansLocked() (list []handover.Ban) {
 func (s *Server) suspensionsLocked() (list []handover.Suspension) {
 	for key, svc := range s.services.byKey {
 		if svc.suspended != nil {
-			list = append(list, handover.Suspension{Service: key, Until: svc.suspended.until, Resumed: svc.suspended.onResume})
+			list = append(list, handover.Suspension{Service: key, Until: svc.suspended.until, Resumed: svc.suspended.onResume, Stopped: svc.stopped})
+		}
+		if svc.paused {
+			list = append(list, handover.Suspension{Service: key, Paused: true})
 		}
 	}
 	return list
@@ -145,14 +148,20 @@ func (s *Server) restore() {
 	s.mu.Unlock()
 }
 
-// suspendAgain suspends the services that the process before us had
-// suspended.
+// suspendAgain suspends, stops and pauses the services that the process before us
+// had so.
 func (s *Server) suspendAgain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, one := range s.o.State.Suspended {
-		if svc := s.services.byKey[one.Service]; svc != nil && time.Until(one.Until) > 0 {
+		svc := s.services.byKey[one.Service]
+		switch {
+		case svc == nil:
+		case one.Paused:
+			s.pauseServiceLocked(svc)
+		case time.Until(one.Until) > 0:
 			s.suspendLocked(svc, time.Until(one.Until), one.Resumed)
+			svc.stopped = one.Stopped
 		}
 	}
 }

@@ -128,6 +128,7 @@ func (s *Server) spawnCommand(sc *scratch, c *client, command string, then func(
 		next()
 	}}
 	other := *c
+	other.trace = nil
 	image, err := shellImage(c.def.Attr, command)
 	if err == nil {
 		other.fd, err = unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -162,7 +163,7 @@ func (s *Server) commandFailed(sc *scratch, c *client, t *task, err error) {
 		t.ended()
 		return
 	}
-	s.releaseRefused(c)
+	s.releaseRefused(c, logline.ReasonLibwrap)
 	s.closeRejected(sc, c)
 }
 

@@ -14,14 +14,14 @@ import (
 // docs/architecture.md draws them. Each may import config and its leaves, and
 // descriptor, sockaddr and localtime, which import none of them.
 var allowed = map[string][]string{
-	"inetd":            {"admit", "builtin", "epoll", "handover", "hosts", "ident", "logline", "portowner", "service", "socket", "spawn", "syslog"},
+	"inetd":            {"admit", "builtin", "control", "epoll", "handover", "hosts", "ident", "logline", "portowner", "rpcbind", "service", "socket", "spawn", "syslog"},
 	"inetd/service":    {"admit", "builtin", "socket", "spawn", "syslog"},
-	"inetd/handover":   {"socket"},
+	"inetd/handover":   {"rpcbind", "socket"},
 	"inetd/spawn":      {"spawn/nofile"},
 	"inetd/descriptor": {}, "inetd/sockaddr": {}, "inetd/localtime": {}, "inetd/encode": {}, "inetd/timeslice": {},
 	"inetd/reliability": {}, "inetd/differences": {}, // for tests
-	"inetd/admit": {}, "inetd/builtin": {}, "inetd/epoll": {}, "inetd/hosts": {}, "inetd/ident": {}, "inetd/logline": {},
-	"inetd/portowner": {}, "inetd/socket": {}, "inetd/syslog": {}, "inetd/spawn/nofile": {},
+	"inetd/admit": {}, "inetd/control": {}, "inetd/builtin": {}, "inetd/epoll": {}, "inetd/hosts": {}, "inetd/ident": {}, "inetd/logline": {},
+	"inetd/portowner": {}, "inetd/rpcbind": {}, "inetd/socket": {}, "inetd/syslog": {}, "inetd/spawn/nofile": {},
 	"config": {}, "config/netdb": {}, "config/syslogname": {},
 }
 

@@ -21,21 +21,22 @@ type listener struct {
 	svc              *activeService
 	number           uint64 // they are opened in this order
 
-	state       state
-	fd          int             // -1: not open
-	inode       uint64          // of the socket
-	file        socket.Identity // of a Unix socket that we opened
-	stored      bool            // the service manager has a copy
-	polled      bool            // fd is in the epoll set
-	pollMode    pollMode        // while it is
-	options     *socket.Options // that the socket has; nil: not known
-	nonblocking bool            // O_NONBLOCK is set, as accept wants it
+	fd      int             // -1: not open
+	inode   uint64          // of the socket
+	file    socket.Identity // of a Unix socket that we opened
+	options *socket.Options // that the socket has; nil: not known
+	handOff uint64          // which hand-off it is in stateHandedOff for
 
-	users    int32  // of fd without the lock: workers in accept4 or a fork
-	handOff  uint64 // which hand-off it is in stateHandedOff for
-	orphaned bool   // handed off, and no service wants it any more
-	reported bool   // why it is not open, or cannot accept, has been logged
-	failures int32  // starts of a wait service that failed in a row
+	users    int32 // of fd without the lock: workers in accept4 or a fork
+	failures int32 // starts of a wait service that failed in a row
+
+	state       state
+	pollMode    pollMode // while it is polled
+	polled      bool     // fd is in the epoll set
+	stored      bool     // the service manager has a copy
+	nonblocking bool     // O_NONBLOCK is set, as accept wants it
+	orphaned    bool     // handed off, and no service wants it any more
+	reported    bool     // why it is not open, or cannot accept, has been logged
 }
 
 // A state is what a listener does. Only setStateLocked changes it.

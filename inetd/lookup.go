@@ -57,7 +57,7 @@ func (s *Server) startLookup(sc *scratch, c client, d decision) {
 			return
 		}
 		if d.admitted {
-			s.releaseRefused(&c)
+			s.releaseRefused(&c, reasonLookupLimit)
 			d.Reason, d.Rule = reasonLookupLimit, ""
 		}
 		s.logFail(sc, &c, d.Reason, d.Rule)
@@ -73,7 +73,7 @@ func (s *Server) lookUp(c *client, d decision) {
 	d = s.resolve(sc, c, d)
 	if d.Reason == "" && c.def.AsksUser() && !s.identify(c) {
 		s.endLookup(c)
-		s.releaseRefused(c)
+		s.releaseRefused(c, reasonNoUser)
 		s.closeRejected(sc, c)
 		return
 	}
@@ -95,7 +95,7 @@ func (s *Server) lookUp(c *client, d decision) {
 func (s *Server) endLookUp(sc *scratch, c *client, d decision, admitted bool, image *spawn.Image, err error) {
 	switch {
 	case d.Reason == "" && err != nil:
-		s.releaseRefused(c)
+		s.releaseRefused(c, logline.ReasonLibwrap)
 		s.logFail(sc, c, logline.ReasonLibwrap+": "+err.Error(), "")
 		s.closeRejected(sc, c)
 	case d.Reason == "":
@@ -108,7 +108,7 @@ func (s *Server) endLookUp(sc *scratch, c *client, d decision, admitted bool, im
 		s.twist(sc, c, d.actions)
 	default:
 		if admitted {
-			s.releaseRefused(c)
+			s.releaseRefused(c, d.Reason)
 		}
 		s.reject(sc, c, d)
 	}
@@ -130,6 +130,7 @@ func (s *Server) resolve(sc *scratch, c *client, d decision) decision {
 	for d.Reason == "" && d.pending() {
 		if d.NeedName {
 			known.host = admit.LookupHost(c.from.Addr())
+			c.trace.lookedUp(known.host)
 		}
 		if d.needServer {
 			known.server = admit.LookupHost(c.localAddr().Addr())
@@ -140,8 +141,12 @@ func (s *Server) resolve(sc *scratch, c *client, d decision) decision {
 			if reply, err := ident.Query(c.from, c.localAddr(), min(timeout, maxIdentTimeout)); err == nil {
 				*known.user = reply.User
 			}
+			if c.trace != nil {
+				c.trace.add("ident", "user %q", *known.user)
+			}
 		}
 		d = s.check(sc, c, known)
+		c.trace.checked(c, &d)
 	}
 	return d
 }
@@ -160,6 +165,7 @@ func (s *Server) identify(c *client) bool {
 		return !required
 	}
 	reply, err := ident.Query(c.from, c.localAddr(), timeout)
+	c.trace.identified(reply, err)
 	switch {
 	case err == nil:
 		c.user = reply.String()
@@ -195,10 +201,10 @@ func (s *Server) startRejectedLookup(c *client, d decision) {
 }
 
 // releaseRefused frees the slot of a client that is refused after all.
-func (s *Server) releaseRefused(c *client) {
+func (s *Server) releaseRefused(c *client, reason string) {
 	s.mu.Lock()
 	s.releaseLocked(c.svc, c.def, c.from)
-	s.refusals++
+	s.countRefusalLocked(c, reason)
 	s.mu.Unlock()
 }
 

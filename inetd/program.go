@@ -28,6 +28,7 @@ func (s *Server) start(sc *scratch, c *client, image *spawn.Image, t task) {
 		s.fork(sc, c, image, t)
 		return
 	}
+	c.trace.forking(&sc.spawn)
 	s.watch.begin(&sc.start, c)
 	p, err := image.Start(c.fd, &sc.spawn)
 	if s.watch.end(&sc.start) && err == nil {
@@ -44,9 +45,10 @@ func (s *Server) endStart(sc *scratch, c *client, image *spawn.Image, t *task, p
 	switch {
 	case err == nil:
 		if !t.auxiliary {
-			sc.logStart(c.def, p.PID, t.from, t.severity)
+			s.logStart(sc, c.def, p.PID, t.from, t.severity)
 			s.limitTime(p.PID, t)
 		}
+		c.trace.started(image, &sc.spawn, p.PID)
 		s.addChild(p, *t) // last: from here on childExited can be called
 		unix.Close(c.fd)
 		if t.handedOff != nil {
@@ -56,6 +58,7 @@ func (s *Server) endStart(sc *scratch, c *client, image *spawn.Image, t *task, p
 		unix.Close(c.fd)
 		s.handOffFailed(c, t, err)
 		s.logFail(sc, c, err.Error(), "")
+		c.trace.end("closed", "the socket is served again after a pause")
 	case t.command != "":
 		s.commandFailed(sc, c, t, err)
 	default:
@@ -79,7 +82,7 @@ func temporary(err error) (*spawn.StepError, bool) {
 func (s *Server) startFailed(sc *scratch, c *client, err error) {
 	s.release(c.svc, c.def, c.from)
 	s.logFail(sc, c, err.Error(), "")
-	s.closeGracefully(sc, c.fd, nil)
+	s.refuse(sc, c, nil)
 }
 
 // maxTries is how often a start is tried again for one client, and retryPause
@@ -121,6 +124,9 @@ func (s *Server) retryLater(c *client, image *spawn.Image, why *spawn.StepError)
 	defer s.mu.Unlock()
 	if c.svc.holds == 0 && s.refusalLog.Allow(c.def.Name+" retries", s.now()) {
 		s.log.Printf(syslog.Warning, "%s: %v; the client waits, retrying every %v", c.def.Name, why, retryPause)
+	}
+	if c.trace != nil {
+		c.trace.add("waits", "%v; tried again after %v", why, retryPause)
 	}
 	s.holdLocked(c.svc)
 	s.retries.waiting = append(s.retries.waiting, retry{*c, image, why})

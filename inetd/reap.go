@@ -30,11 +30,12 @@ type task struct {
 	record    int             // of Server.table, counted from 1; 0: none
 	auxiliary bool            // a command of hosts_options(5), or unknown: no service counts it
 	ended     func()          // of a spawn command: called when it has ended; nil: nothing waits for it
+	trace     *trace          // nil: nobody wants to see its steps
 	command   string          // "spawn" or "twist" for a command of hosts_options(5); empty: the service's program
 }
 
 func (s *Server) newTask(c *client) task {
-	return task{svc: c.svc, def: c.def, from: c.from, start: s.now(), severity: c.severity}
+	return task{svc: c.svc, def: c.def, from: c.from, start: s.now(), severity: c.severity, trace: c.trace}
 }
 
 // childExited frees the slot of a program that has ended, reclaims its
@@ -53,21 +54,32 @@ func (s *Server) childExited(e spawn.Exit, t task) {
 		timer.Stop()
 	}
 	s.mu.Lock()
-	if t.handedOff == nil {
-		s.releaseLocked(t.svc, t.def, t.from)
-	} else {
-		s.releaseLocked(t.svc, t.def, netip.AddrPort{})
+	s.releaseLocked(t.svc, t.def, t.from)
+	if t.handedOff != nil {
 		s.reclaimLocked(t.handedOff, t.handOff)
 	}
 	s.mu.Unlock()
+	parts := t.def.OnSuccess
+	all := allParts
+	if !e.HasStatus { // a process before us started it
+		parts &^= config.LogExit
+		all &^= config.LogExit
+	}
+	s.publishExit(&t, e, all)
+	t.trace.exited(e)
 	if logline.HasExit(t.def.OnSuccess) {
-		parts := t.def.OnSuccess
-		if !e.HasStatus { // a process before us started it
-			parts &^= config.LogExit
-		}
-		s.exitLine = logline.Exit(s.exitLine[:0], t.def.Name, parts, e.Status, e.PID, s.now()-t.start)
+		s.exitLine = s.appendExit(s.exitLine[:0], &t, e, parts)
 		t.def.Log.Logger.Log(cmp.Or(t.severity, t.def.Log.Success), s.exitLine, syslog.Fields{Service: t.def.Name, Client: t.from.Addr(), PID: e.PID})
 	}
+}
+
+// appendExit appends the EXIT line of a program.
+func (s *Server) appendExit(b []byte, t *task, e spawn.Exit, parts config.LogSet) []byte {
+	b = logline.Exit(b, t.def.Name, parts, e.Status, e.PID, s.now()-t.start)
+	if parts&config.LogRUsage != 0 && e.Usage != (spawn.Usage{}) {
+		b = logline.Usage(b, e.Usage.CPU, e.Usage.MaxRSS)
+	}
+	return b
 }
 
 // killAfter is how long a program may take to end after SIGTERM.

@@ -52,11 +52,12 @@ func (r *redirect) run() {
 		s.release(r.c.svc, def, r.c.from)
 		s.logFail(sc, &r.c, "redirect: "+err.Error(), "")
 		if r.c.fd >= 0 {
-			s.closeGracefully(sc, r.c.fd, nil)
+			s.refuse(sc, &r.c, nil)
 		}
 		return
 	}
-	sc.logStart(def, 0, r.c.from, r.c.severity)
+	s.logStart(sc, def, 0, r.c.from, r.c.severity)
+	r.c.trace.internal("redirect", r.target.RemoteAddr().String())
 	s.conns.add(r)
 	timers := r.limitTime()
 	r.copyBoth()
@@ -73,6 +74,8 @@ func (r *redirect) logEnd() { r.end.Do(r.release) }
 func (r *redirect) release() {
 	s, def := r.s, r.c.def
 	s.release(r.c.svc, def, r.c.from)
+	s.publishEnd(def, r.c.from, r.start)
+	r.c.trace.end("closed", "both sides are closed")
 	priority := cmp.Or(r.c.severity, def.Log.Success)
 	if def.OnSuccess&config.LogTraffic != 0 {
 		def.Log.Logger.Log(priority, logline.Traffic(nil, def.Name, r.in.Load(), r.out.Load()), r.c.fields())
@@ -221,6 +224,10 @@ func (r *redirect) idleTime() (idle time.Duration, known bool) {
 	}
 	return idle, true
 }
+
+func (r *redirect) served() (string, netip.AddrPort) { return r.c.def.Name, r.c.from }
+
+func (r *redirect) shutdown() { r.close() }
 
 // shutdownIdle does nothing: a redirect is idle for as long as its service
 // allows.

@@ -37,6 +37,7 @@ func (r *registry) muxNames() []string {
 func (r *registry) remove(svc *activeService) {
 	if r.byKey[svc.def.Key] == svc {
 		delete(r.byKey, svc.def.Key)
+		svc.def = svc.def.Clone()
 	}
 }
 
@@ -49,6 +50,11 @@ func (r *registry) replace(next map[string]*activeService) (added, removed int) 
 		}
 	}
 	removed = len(r.byKey) + added - len(next)
+	for _, svc := range r.byKey {
+		if next[svc.def.Key] != svc {
+			svc.def = svc.def.Clone()
+		}
+	}
 	r.byKey = next
 	return added, removed
 }

@@ -3,9 +3,11 @@ package inetd
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 
 	"goinetd/config"
+	"goinetd/inetd/handover"
 	"goinetd/inetd/service"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/syslog"
@@ -26,7 +28,8 @@ func (s *Server) Apply(confs []*config.Service, problems []config.Problem) []con
 // A Prepared configuration has been looked up, and can be installed.
 type Prepared struct {
 	defs     []*service.Definition
-	records  func() []byte // for the next process, a line each
+	records  iter.Seq[[]byte] // for the next process
+	spool    handover.State   // has them, at the start
 	problems []config.Problem
 }
 
@@ -35,30 +38,46 @@ type Prepared struct {
 // which is the Server's from then on.
 //
 // At the start memory counts: of thousands of services, each is garbage as soon
-// as it has become a definition and a record. At a reload time does: the
-// records are made when the new services listen.
+// as it has become a definition and a record in a file. At a reload time does:
+// the records are made when the new services listen.
 func (s *Server) Prepare(confs []*config.Service, problems []config.Problem) *Prepared {
 	b := service.NewBuilder(s.builderOptions(), confs)
-	var records []byte
-	record := func(i int) {
-		records = append(b.AppendRecord(records, confs[i]), '\n')
+	p := &Prepared{problems: problems}
+	var scratch []byte
+	record := func(i int) []byte {
+		scratch = b.AppendRecord(scratch[:0], confs[i])
 		confs[i] = nil
+		return scratch
 	}
-	p := &Prepared{records: func() []byte { return records }}
-	built := record
+	build := func(built func(i int)) {
+		var found []config.Problem
+		p.defs, found = b.BuildAll(confs, built)
+		p.problems = append(p.problems, found...)
+	}
 	if s.serves() {
 		var list []int
-		built = func(i int) { list = append(list, i) }
-		p.records = func() []byte {
+		build(func(i int) { list = append(list, i) })
+		p.records = func(yield func([]byte) bool) {
 			for _, i := range list {
-				record(i)
+				if !yield(record(i)) {
+					return
+				}
 			}
-			return records
 		}
+		return p
 	}
-	var found []config.Problem
-	p.defs, found = b.BuildAll(confs, built)
-	p.problems = append(problems, found...)
+	begun := false
+	err := p.spool.Write(func(yield func([]byte) bool) {
+		begun = true
+		build(func(i int) { yield(record(i)) })
+	})
+	if err != nil {
+		s.warnOnce("state for the next process: " + err.Error())
+	}
+	if !begun { // the host has no memfd_create(2), or no descriptor
+		build(nil)
+	}
+	p.records = p.spool.Records()
 	return p
 }
 
@@ -81,6 +100,7 @@ func (s *Server) Install(p *Prepared) []config.Problem {
 
 	s.mu.Lock()
 	for _, svc := range s.services.byKey {
+		s.unpauseLocked(svc)
 		if line := s.resumeLocked(svc); line != "" {
 			s.log.Printf(syslog.Notice, "%s", line)
 		}
@@ -103,7 +123,8 @@ func (s *Server) Install(p *Prepared) []config.Problem {
 	opened := s.openListeners()
 	s.noteApplied(problems, opened)
 	problems = append(problems, opened...)
-	s.saveState(p.records())
+	s.saveState(p.records)
+	p.spool.Close()
 	s.log.Printf(syslog.Notice, "configuration read: %s (%d new, %d removed)", count(total, "service"), added, removed)
 	return problems
 }

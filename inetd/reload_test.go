@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -28,8 +29,8 @@ import (
 // served returns the names and the states of what is served.
 func (s *testServer) served() string {
 	var list []string
-	for _, svc := range s.Snapshot().Services {
-		one := svc.Definition.Name
+	for _, svc := range s.Snapshot("").Services {
+		one := svc.Name
 		for _, l := range svc.Listeners {
 			one += " " + l.State
 		}
@@ -144,7 +145,7 @@ func TestAddressBesideAll(t *testing.T) {
 func TestRegistry(t *testing.T) {
 	r := newRegistry()
 	svc := func(key, mux string) *activeService {
-		return &activeService{def: &service.Definition{Key: key, Mux: mux, Shared: new(service.Shared)}}
+		return &activeService{def: &service.Definition{Key: key, Shared: &service.Shared{Mux: mux}}}
 	}
 	a, b, c := svc("a", ""), svc("b", "Date"), svc("c", "")
 	if added, removed := r.replace(map[string]*activeService{"a": a, "b": b}); added != 2 || removed != 0 {
@@ -566,7 +567,7 @@ func TestProgramsOfNoService(t *testing.T) {
 	s := newTestServer(t, echo("a", freeAddr(t), ""), func(o *Options) {
 		o.State = handover.State{Children: []handover.Child{{PID: p.PID, Service: service.KeyHash("removed"), Start: handover.Uptime()}}}
 	})
-	if snap := s.Snapshot(); len(snap.Programs) != 0 || !strings.Contains(s.Summary(), "0 programs running") {
+	if snap := s.Snapshot(""); len(snap.Programs) != 0 || !strings.Contains(s.Summary(), "0 programs running") {
 		t.Errorf("%+v, %s", snap.Programs, s.Summary())
 	}
 	s.LogState()
@@ -658,4 +659,35 @@ func TestAfterIdle(t *testing.T) {
 	requested := make(chan bool)
 	afterIdle(time.Millisecond, func() (time.Duration, bool) { close(requested); return time.Hour, false }, func() { t.Error("ended, although it is not known to be idle") })
 	<-requested
+}
+
+// TestReloadsKeepNothing: of services that were removed nothing stays in memory
+// but what their programs need, although definitions lie in chunks of many.
+func TestReloadsKeepNothing(t *testing.T) {
+	conf := func(port int) string {
+		var text strings.Builder
+		for i := range 1000 {
+			text.WriteString(echo(fmt.Sprint("s", i+i/999*port), fmt.Sprintf("127.9.%d.%d:%d", i/250, i%250+1, 7900+i/999*port), ""))
+		}
+		return text.String()
+	}
+	s := newTestServer(t, conf(0))
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC() // what the first one has found to be finalized
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	for i := range 10 {
+		s.reload(conf(2 + i))
+	}
+	before := heap()
+	const reloads = 40
+	for i := range reloads {
+		s.reload(conf(100 + i))
+	}
+	if grown := int(heap()) - int(before); grown > reloads*2048 {
+		t.Errorf("%d bytes for each service that was removed", grown/reloads)
+	}
 }

@@ -21,8 +21,14 @@
 //
 // reload.go applies a configuration, handover.go does so for the next process,
 // registry.go has the services, sockets.go knows which socket is for which
-// address, bind.go opens them, suspend.go closes services for a while, status.go
-// reports.
+// address, bind.go opens them, rpc.go has them registered with rpcbind(8),
+// suspend.go closes services for a while, status.go reports.
+//
+// # The administrator
+//
+// snapshot.go is the state of everything, operate.go stops, pauses, drains and
+// kicks, why.go says what would happen to a client, events.go has followers of
+// what happens.
 //
 // # The lock
 //
@@ -44,6 +50,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,6 +66,7 @@ import (
 	"goinetd/inetd/ident"
 	"goinetd/inetd/logline"
 	"goinetd/inetd/portowner"
+	"goinetd/inetd/rpcbind"
 	"goinetd/inetd/service"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
@@ -84,6 +92,7 @@ type Options struct {
 
 	HalfOpenTimeout time.Duration // of a redirect one of whose sides has ended; 0: halfOpenTimeout
 	Notifier        Notifier      // the service manager; nil: none
+	Restarting      func() bool   // at the end: the service manager starts us again; nil: it does not
 	Idle            func()        // called when no program has been started for IdleAfter; nil: nothing is
 	IdleAfter       time.Duration // 0: half a minute
 
@@ -117,6 +126,10 @@ type Server struct {
 	banners  banners
 	jobs     jobQueue
 	watch    *startWatch
+
+	registrar *rpcbind.Registrar
+	followers followers
+	tracers   tracers
 
 	changing sync.Mutex // see the package comment
 
@@ -201,6 +214,8 @@ func New(o Options) (*Server, error) {
 		s.sockets.addInherited(in)
 	}
 	s.udpPorts.Store(&map[uint16]bool{})
+	s.registrar = s.newRegistrar()
+	s.adoptRegistrations(slices.Concat(o.State.Sockets, o.Inherited))
 	s.watch, s.conns = newStartWatch(s), newConnTable(o.BuiltinIdle)
 	s.pipes = &pipePool{conns: s.conns}
 	if s.jobs.event, err = descriptor.NewEvent(); err != nil {
@@ -296,6 +311,7 @@ func (s *Server) Run(ctx context.Context) {
 func (s *Server) Stop() (children int) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
+	s.unregister()
 	s.saveMoments()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -308,6 +324,7 @@ func (s *Server) Stop() (children int) {
 
 func (s *Server) stopLocked() {
 	s.stopped = true
+	s.registrar.Stop()
 	s.bindRetry.stop()
 }
 
@@ -351,9 +368,12 @@ type activeService struct {
 
 	saturated bool  // as many instances run as may: its listeners are in stateFull
 	busy      bool  // saturated only until a reservation is entered or cancelled
-	holds     int32 // starts that hang or are tried again: its listeners are in statePaused
+	stopped   bool  // suspended by StopService
+	paused    bool  // held by PauseService
+	holds     int32 // starts that hang or are tried again, and paused: its listeners are in statePaused
 
 	waiting *waiting // clients that something is to happen for first; nil: none ever
+	tally   *tally   // nil: no client ever
 
 	slowStarts atomic.Int32 // so many starts are forked, because one hung
 }
@@ -364,6 +384,8 @@ type waiting struct {
 	rechecks int      // are looked at again before they are refused
 	commands int      // spawn commands of hosts_options(5) run for them
 	queue    []func() // whose commands are to be run after those
+
+	idle chan struct{} // closed when the service has no clients any more; nil: nobody waits for that
 }
 
 // waitingLocked returns who waits.
@@ -385,6 +407,7 @@ func (s *Server) release(svc *activeService, def *service.Definition, from netip
 // when it got the slot.
 func (s *Server) releaseLocked(svc *activeService, def *service.Definition, from netip.AddrPort) {
 	svc.gate.Leave(def.Limits, from.Addr())
+	svc.noteIdleLocked()
 	s.running--
 	s.statusChangedLocked()
 	s.unsaturateLocked(svc)

@@ -59,6 +59,8 @@ func (t *socketTable) remove(l *listener) {
 	if l.inherited != nil && l.inherited.listener == l {
 		l.inherited.listener = nil
 	}
+	own := *l.Address // the chunk that it lies in is not to live as long as the one of l
+	l.Address = &own
 }
 
 func (t *socketTable) len() int { return len(t.byKey) }
@@ -78,9 +80,9 @@ func (t *socketTable) open() (list []*socket.Inherited) {
 		if l.fd >= 0 && l.inherited == nil {
 			name := ""
 			if l.stored {
-				name = socket.StoreName(l.inode)
+				name = socket.StoreName(l.inode, l.Address.Address)
 			}
-			list = append(list, socket.Retain(l.fd, name))
+			list = append(list, socket.Retain(l.fd, l.Address.Address, name))
 		}
 	}
 	for _, in := range t.inherited {
@@ -128,12 +130,14 @@ type placement struct {
 func (t *socketTable) assign(d *service.Definition) (list []placement, missing []string) {
 	for i := range d.Addresses {
 		if a := &d.Addresses[i]; a.Network == "systemd" {
-			found := t.named(a.Name, d.Type)
+			found := slices.DeleteFunc(t.named(a.Name, d.Type), func(in *inherited) bool {
+				return a.RPC != (config.RPC{}) && !in.Address.Addr.IsValid() // rpcbind(8) has no name for it
+			})
 			if found == nil {
 				missing = append(missing, a.Name)
 			}
 			for _, in := range found {
-				list = append(list, placement{&service.Address{Address: in.Address}, in})
+				list = append(list, placement{&service.Address{Address: in.serves(a)}, in})
 			}
 		}
 	}
@@ -143,13 +147,21 @@ func (t *socketTable) assign(d *service.Definition) (list []placement, missing [
 	first := d.Addresses[0]
 	for _, in := range t.named(d.Name, d.Type) {
 		if in.Address.Network == first.Network && in.suits(d.Addresses) {
-			list = append(list, placement{&service.Address{Address: in.Address, MappedAsIPv6: first.MappedAsIPv6}, in})
+			list = append(list, placement{&service.Address{Address: in.serves(&first), MappedAsIPv6: first.MappedAsIPv6}, in})
 		}
 	}
 	if list != nil {
 		return list, nil
 	}
 	return t.assignByAddress(d), nil
+}
+
+// serves returns the address of the socket for a service that is to be reached
+// at another one.
+func (in *inherited) serves(a *service.Address) socket.Address {
+	served := in.Address
+	served.RPC = a.RPC
+	return served
 }
 
 // named returns the service manager's sockets of a name and a type.
@@ -181,7 +193,7 @@ func (t *socketTable) assignByAddress(d *service.Definition) (list []placement) 
 		if j := slices.IndexFunc(t.inherited, func(in *inherited) bool { return !in.closed && in.Fits(p.Address.Address) }); j >= 0 {
 			p.in = t.inherited[j]
 			a := *p.Address
-			a.Address = p.in.Address
+			a.Address = p.in.serves(p.Address)
 			p.Address = &a
 		}
 		if p.in != nil && slices.ContainsFunc(list, func(q placement) bool { return q.in == p.in }) {

@@ -10,115 +10,8 @@ import (
 
 	"goinetd/config"
 	"goinetd/inetd/descriptor"
-	"goinetd/inetd/logline"
-	"goinetd/inetd/service"
 	"goinetd/inetd/socket"
-	"goinetd/inetd/syslog"
 )
-
-// A Snapshot is the state of a server at one moment. Everything that reports
-// the state is made of it.
-type Snapshot struct {
-	Uptime   time.Duration
-	Services []ServiceStatus // by name
-	Programs []ProgramStatus // in no order
-	Refusals int             // clients refused since the start
-}
-
-// A ServiceStatus is the state of one service.
-type ServiceStatus struct {
-	Definition *service.Definition
-	Listeners  []ListenerStatus
-	Running    int // clients being served
-	Starts     int // in the window of per_minute
-}
-
-// A ListenerStatus is the state of one listening socket.
-type ListenerStatus struct {
-	Address string // "tcp 127.0.0.1:7"
-	State   string // "listening", "full", ...
-}
-
-// A ProgramStatus is one running program.
-type ProgramStatus struct {
-	Service string
-	PID     int
-	Client  string // "from=192.0.2.7 port=40112"
-	Running time.Duration
-}
-
-// Snapshot returns the state of the server.
-func (s *Server) Snapshot() Snapshot {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	snap := Snapshot{Uptime: s.now(), Refusals: s.refusals}
-	for _, key := range s.services.keys() {
-		svc := s.services.byKey[key]
-		status := ServiceStatus{Definition: svc.def, Running: svc.gate.Running(), Starts: svc.gate.Starts()}
-		for _, l := range svc.listeners {
-			status.Listeners = append(status.Listeners, ListenerStatus{l.Address.String(), l.state.String()})
-		}
-		snap.Services = append(snap.Services, status)
-	}
-	s.children.Each(func(pid int, t task) {
-		if t.auxiliary { // of no service
-			return
-		}
-		client := strings.TrimSpace(string(logline.From(nil, t.from, config.LogPort)))
-		snap.Programs = append(snap.Programs, ProgramStatus{t.def.Name, pid, client, snap.Uptime - t.start})
-	})
-	return snap
-}
-
-// LogState writes the state to the log (SIGUSR1).
-func (s *Server) LogState() {
-	for _, line := range s.Snapshot().lines() {
-		s.log.Printf(syslog.Notice, "STATE: %s", line)
-	}
-}
-
-// lines returns the state as text.
-func (snap Snapshot) lines() []string {
-	lines := []string{fmt.Sprintf("up %v, %s, %s running, %s refused", snap.Uptime.Round(time.Second),
-		count(len(snap.Services), "service"), count(len(snap.Programs), "program"), count(snap.Refusals, "client"))}
-	for _, svc := range snap.Services {
-		lines = append(lines, svc.line())
-	}
-	for _, p := range snap.Programs {
-		lines = append(lines, fmt.Sprintf("%s pid=%d %s since=%v", p.Service, p.PID, p.Client, p.Running.Round(time.Second)))
-	}
-	return append(lines, "end")
-}
-
-func (st ServiceStatus) line() string {
-	var b strings.Builder
-	def := st.Definition
-	b.WriteString(def.Name)
-	for _, l := range st.Listeners {
-		fmt.Fprintf(&b, " %s (%s)", l.Address, l.State)
-	}
-	fmt.Fprintf(&b, " user=%s server=%q running=%d starts=%d/min", def.User, serverOf(def), st.Running, st.Starts)
-	for _, limit := range []struct {
-		name string
-		n    int
-	}{{"instances", def.Limits.Instances}, {"per_source", def.Limits.PerSource}, {"per_minute", def.Limits.PerMinute}, {"per_source_per_minute", def.Limits.PerSourcePerMinute}} {
-		if limit.n > 0 {
-			fmt.Fprintf(&b, " %s=%d", limit.name, limit.n)
-		}
-	}
-	return b.String()
-}
-
-// serverOf returns what serves a service's clients.
-func serverOf(def *service.Definition) string {
-	switch {
-	case def.Image != nil:
-		return def.Image.Path()
-	case def.Redirects():
-		return "redirect " + def.Policy.Redirect
-	}
-	return "internal " + def.Builtin.Name()
-}
 
 // A Notifier is the service manager (sd_notify(3)). Its methods do not wait.
 type Notifier interface {
@@ -142,24 +35,24 @@ func (s *Server) Summary() string {
 		s.status.problemsText(s.root)
 }
 
-// NoteProblems has the state tell how many problems the configuration has.
-func (s *Server) NoteProblems(n int) {
+// NoteProblems notes what is wrong with the configuration.
+func (s *Server) NoteProblems(problems []config.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status.problems = n
+	s.status.problems = slices.Clone(problems)
 }
 
 // noteApplied notes the problems of a configuration that has been applied, and
-// of opening its sockets. Those that are retried are counted as long as they
+// of opening its sockets. Those that are retried are listed as long as they
 // are not open.
 func (s *Server) noteApplied(configured, opened []config.Problem) {
-	n := len(configured)
+	problems := slices.Clone(configured)
 	for _, p := range opened {
 		if p.Severity == config.Error {
-			n++
+			problems = append(problems, p)
 		}
 	}
-	s.NoteProblems(n)
+	s.NoteProblems(problems)
 }
 
 // Serves reports whether there is a socket that is open, or nothing is
@@ -199,8 +92,8 @@ const statusDelay = time.Second
 // count for each. It is guarded by Server.mu.
 type statusChange struct {
 	pending  bool
-	problems int      // of the configuration
-	unopened []string // "7075/tcp", or a path: sockets that are retried, in order
+	problems []config.Problem // of the configuration
+	unopened []string         // "7075/tcp", or a path: sockets that are retried, in order
 }
 
 // maxUnopened is how many sockets that are not open are named.
@@ -208,12 +101,12 @@ const maxUnopened = 3
 
 // problemsText returns what is added to a summary; empty: no problem.
 func (c *statusChange) problemsText(root bool) (text string) {
-	if c.problems > 0 {
+	if len(c.problems) > 0 {
 		journal := "journalctl -u inetd"
 		if !root {
 			journal = "journalctl --user -u inetd"
 		}
-		text = "; " + count(c.problems, "problem") + " in the configuration (" + journal + ")"
+		text = "; " + count(len(c.problems), "problem") + " in the configuration (" + journal + ")"
 	}
 	if n := len(c.unopened); n > 0 {
 		text += "; " + count(n, "port") + " not open: " + strings.Join(c.unopened[:min(n, maxUnopened)], ", ")
@@ -228,9 +121,12 @@ func (c *statusChange) problemsText(root bool) (text string) {
 func (s *Server) setUnopenedLocked(list []*listener) {
 	var names []string
 	for _, l := range list {
-		name := l.Path
-		if l.Network != "unix" {
-			name = fmt.Sprint(l.Addr.Port(), "/", l.Network)
+		name := fmt.Sprint(l.Addr.Port(), "/", l.Network)
+		switch {
+		case l.Network == "unix":
+			name = l.Path
+		case l.AnyPort():
+			name = l.Address.String()
 		}
 		names = append(names, name)
 	}
@@ -297,14 +193,14 @@ func (s *Server) storeLocked(l *listener) {
 	if s.o.Notifier == nil {
 		return
 	}
-	l.stored = s.o.Notifier.Store(l.fd, socket.StoreName(l.inode))
+	l.stored = s.o.Notifier.Store(l.fd, socket.StoreName(l.inode, l.Address.Address))
 }
 
 // unstoreLocked has the service manager close its copy. Until it does, a
 // listening socket would go on accepting connections.
 func (s *Server) unstoreLocked(l *listener) {
 	if l.stored && !s.stopped {
-		s.o.Notifier.Unstore(socket.StoreName(l.inode))
+		s.o.Notifier.Unstore(socket.StoreName(l.inode, l.Address.Address))
 		if socket.Accepts(l.Type) {
 			unix.Shutdown(l.fd, unix.SHUT_RDWR)
 		}

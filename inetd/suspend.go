@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"goinetd/config"
 	"goinetd/inetd/localtime"
 	"goinetd/inetd/syslog"
 )
@@ -27,6 +28,11 @@ func (s *Server) suspendLoopingLocked(svc *activeService) {
 		return
 	}
 	limit := svc.def.Limits.PerMinute
+	if limit == config.None {
+		s.log.Printf(syslog.Notice, "%s: closed: no start is allowed (service_max or per_minute is 0)", svc.def.Name)
+		s.suspendLocked(svc, s.o.Suspension, "%s: listening again, until the next client")
+		return
+	}
 	s.log.Printf(syslog.Err, "%s server failing (looping), service terminated: %d starts within a minute; resuming at %s (the limit is nowait.%d or -R %d; 0 is none)",
 		svc.def.Name, svc.gate.Starts(), localtime.Now().Add(s.o.Suspension).Format(time.TimeOnly), limit, limit)
 	s.suspendLocked(svc, s.o.Suspension, "%s: resumed after looping")
@@ -65,6 +71,15 @@ func (s *Server) resume(svc *activeService) {
 	}
 }
 
+// endSuspensionLocked forgets a suspension. The listeners stay as they are.
+func (s *Server) endSuspensionLocked(svc *activeService) {
+	svc.stopped = false
+	if svc.suspended != nil {
+		svc.suspended.timer.Stop()
+		svc.suspended = nil
+	}
+}
+
 // resumeLocked ends a suspension. The caller opens the listeners that are in
 // stateOpening then, and logs the line.
 func (s *Server) resumeLocked(svc *activeService) (line string) {
@@ -72,8 +87,7 @@ func (s *Server) resumeLocked(svc *activeService) (line string) {
 		return ""
 	}
 	onResume := svc.suspended.onResume
-	svc.suspended.timer.Stop()
-	svc.suspended = nil
+	s.endSuspensionLocked(svc)
 	svc.gate.ResetRates()
 	if s.services.byKey[svc.def.Key] != svc { // removed meanwhile
 		return ""

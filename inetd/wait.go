@@ -49,13 +49,19 @@ func (s *Server) handOffSocket(sc *scratch, t ticket) {
 	c := client{fd: t.fd, to: t.address.Addr, l: t.l, svc: t.svc, def: t.def}
 	policy := c.def.Policy != nil
 	c.from = firstSender(c.fd, c.def.Type)
-	if policy && c.def.Type == config.Dgram && t.address.Network != "unix" && !c.from.IsValid() {
+	if s.tracers.wanted.Load() {
+		c.trace = s.beginTrace(&c, clockMonotonic())
+		c.trace.handOff(&c)
+	}
+	if (policy || c.def.Limits.PerClient()) && c.def.Type == config.Dgram && t.address.Network != "unix" && !c.from.IsValid() {
+		c.trace.end("closed", "a datagram that was none")
 		s.cancelHandOff(t) // a datagram that was none, as with a bad checksum: nobody to decide about
 		return
 	}
 	var d decision
 	if policy {
 		d = s.check(sc, &c, lookups{})
+		c.trace.checked(&c, &d)
 	}
 	if c.def.Wait && d.Reason == "" && (d.pending() || d.actions != nil) {
 		go s.lookUpSender(c, t, d)
@@ -85,19 +91,20 @@ func (s *Server) finishHandOff(sc *scratch, c *client, t ticket, d decision) {
 		d.Reason, d.Rule = logline.ReasonAddress, ruleNotLookedUp
 	}
 	s.mu.Lock()
-	s.admitLocked(c, &d, netip.Addr{})
+	s.admitLocked(c, &d, c.from.Addr())
 	s.mu.Unlock()
+	c.trace.admitted(c, &d)
 	if d.Reason != "" {
 		if d.admitted { // for a twist command, which a datagram does not get
 			s.mu.Lock()
-			s.releaseLocked(c.svc, c.def, netip.AddrPort{})
-			s.refusals++
+			s.releaseLocked(c.svc, c.def, c.from)
+			s.countRefusalLocked(c, d.Reason)
 			s.mu.Unlock()
 		}
 		s.discardRefused(sc, c, t, d)
 		return
 	}
-	s.startOnSocket(sc, c, task{svc: c.svc, def: c.def, from: c.from, handedOff: t.l, handOff: t.handOff, start: s.now()})
+	s.startOnSocket(sc, c, task{svc: c.svc, def: c.def, from: c.from, handedOff: t.l, handOff: t.handOff, start: s.now(), trace: c.trace})
 }
 
 // ruleNotLookedUp is why a datagram is refused that nobody can wait with.
@@ -110,6 +117,7 @@ func (s *Server) startOnSocket(sc *scratch, c *client, t task) {
 	if err != nil {
 		s.handOffFailed(c, &t, err)
 		s.logFail(sc, c, err.Error(), "")
+		c.trace.end("closed", "the socket is served again after a pause")
 		return
 	}
 	c.fd = low
@@ -133,7 +141,7 @@ func (s *Server) handOffFailed(c *client, t *task, err error) {
 	defer s.mu.Unlock()
 	l := t.handedOff
 	s.endUseLocked(l)
-	s.releaseLocked(c.svc, c.def, netip.AddrPort{})
+	s.releaseLocked(c.svc, c.def, c.from)
 	pause := retryPause
 	if _, retry := temporary(err); !retry {
 		l.failures++
@@ -174,6 +182,8 @@ func (s *Server) discardRefused(sc *scratch, c *client, t ticket, d decision) {
 		unix.Recvfrom(c.fd, nil, unix.MSG_DONTWAIT)
 	}
 	s.logRefusedDatagram(sc, c, d)
+	c.trace.refused(d.Reason, d.Rule)
+	c.trace.end("closed", "the datagram is discarded")
 	s.mu.Lock()
 	s.endUseLocked(t.l)
 	s.reclaimLocked(t.l, t.handOff)

@@ -311,6 +311,7 @@ func (s *Server) fork(sc *scratch, c *client, image *spawn.Image, t task) {
 		return
 	}
 	w := s.watch
+	c.trace.forkedWithoutWaiting(f.PID)
 	p := &pendingStart{c: *c, image: image, t: t, f: f, s: s, since: w.interval.Load()}
 	w.mu.Lock()
 	w.pending = with(w.pending, p)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -163,5 +164,18 @@ func TestUsers(t *testing.T) {
 		if got := facts(request(t, p, ""))["gid"]; len(got) != 1 || got[0] != want {
 			t.Errorf("user field %s: gid %q, want %s\n%s", field, got, want, d.text())
 		}
+	}
+}
+
+// RUSAGE has in the EXIT line what the program and its children have used.
+func TestRUsage(t *testing.T) {
+	t.Parallel()
+	p := port(t)
+	d := setup{conf: fmt.Sprintf("[service.busy]\nlisten = \"tcp:%s\"\nuser = \"nobody\"\nserver = \"/bin/sh\"\nserver_args = [\"-c\", \"i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done\"]\nlog_on_success = [\"PID\", \"RUSAGE\"]\n", at(p))}.start(t)
+	request(t, p, "")
+	found := d.find(`EXIT: busy pid=\d+ cpu=(\d+\.\d{3})\(sec\) maxrss=(\d+)\(kB\)`, 1)[0]
+	cpu, _ := strconv.ParseFloat(found[1], 64)
+	if rss, _ := strconv.Atoi(found[2]); cpu < 0.01 || cpu > 60 || rss < 500 || rss > 100000 {
+		t.Error(found[0])
 	}
 }

@@ -82,7 +82,7 @@ func TestOrphansOfPID1(t *testing.T) {
 			most = max(most, zombies(t, pid))
 		}
 	}
-	if most > 50 {
+	if most > 50 && !racing { // which makes the daemon some times slower
 		t.Errorf("%d zombies at one time", most)
 	}
 	d.find(`EXIT: \d+ status=7 `, each*atOnce)

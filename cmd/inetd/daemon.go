@@ -18,6 +18,7 @@ import (
 
 	"goinetd/config"
 	"goinetd/inetd"
+	"goinetd/inetd/control"
 	"goinetd/inetd/handover"
 	"goinetd/inetd/socket"
 	"goinetd/inetd/spawn"
@@ -39,6 +40,10 @@ const exitTempFail = 75
 // an exec that hangs must not keep it.
 const endTimeout = time.Second
 
+// releaseDelay is the time from READY until the memory is returned that only the
+// start needed. The goroutines that begin with READY use some of it once.
+const releaseDelay = 500 * time.Millisecond
+
 // A daemon is the process while it runs.
 type daemon struct {
 	// Never changes after run begins.
@@ -58,7 +63,9 @@ type daemon struct {
 	hostsDenyChecked bool
 	server           *inetd.Server
 	stop             context.CancelFunc
-	ended            chan struct{} // closed when the workers have ended
+	ended            chan struct{}   // closed when the workers have ended
+	asks             chan ask        // of the control socket
+	control          *control.Server // nil: none
 }
 
 // run is the daemon. It returns the exit status.
@@ -66,6 +73,7 @@ func (d *daemon) run() int {
 	// Connections leave little garbage, so a small heap costs hardly more
 	// collections, and the daemon is to be small.
 	debug.SetGCPercent(15)
+	d.asks = make(chan ask)
 	d.requests, d.terminate = make(chan os.Signal, 16), make(chan os.Signal, 3)
 	// Not SIGTERM: until we serve, it may end us.
 	signal.Notify(d.requests, unix.SIGHUP, unix.SIGUSR1, unix.SIGUSR2)
@@ -84,12 +92,14 @@ func (d *daemon) run() int {
 	if err := d.start(environ, whole); err != nil {
 		return d.fail(err)
 	}
-	releaseMemory()
 	signal.Notify(d.terminate, unix.SIGTERM, unix.SIGINT, unix.SIGQUIT)
+	d.openControl()
+	defer d.closeControl(false)
 	d.log.Flush() // who is told that we are ready may look there
 	d.launcher.release(d.startStatus())
 	d.notifier.send("READY=1\nMAINPID=" + strconv.Itoa(os.Getpid()) + "\nSTATUS=" + d.server.Summary())
 	d.notifier.startWatchdog(d.server, d.log)
+	time.AfterFunc(releaseDelay, releaseMemory)
 	if sig := d.handleSignals(); sig != nil {
 		d.stopServing(sig)
 		return 0
@@ -103,6 +113,7 @@ func (d *daemon) start(environ, whole []string) error {
 	state, passed := d.receive()
 	d.served.Store((*config.Served)(&state.Inputs))
 	d.before = state.Files
+	releaseProgram() // what only a start needs, before reading needs memory
 	r, err := d.read()
 	if err != nil && state.Files == nil {
 		return err
@@ -113,7 +124,7 @@ func (d *daemon) start(environ, whole []string) error {
 	d.server, err = inetd.New(inetd.Options{Log: d.log, Environ: environ, WholeEnviron: whole, Backlog: d.o.backlog, Session: hasTerminal(), ResetOOM: isProtected(),
 		Debug: d.o.debug, MaxPrograms: d.o.limit, StayAlive: d.o.stayAlive, Suspension: d.tunables.suspension, IdentTimeout: d.tunables.identTimeout,
 		Idle: releaseMemory, IdleAfter: d.tunables.idle,
-		Notifier: d.notifier.iface(), State: state, Inherited: passed})
+		Notifier: d.notifier.iface(), Restarting: d.notifier.restarting, State: state, Inherited: passed})
 	if err != nil {
 		return err
 	}
@@ -180,6 +191,7 @@ func (d *daemon) startStatus() int {
 func (d *daemon) handleSignals() os.Signal {
 	reloads := newReloader(d)
 	checked := make(chan error, 1)
+	var upgrading []chan<- outcome // who asked for it; checking is true then
 	checking := false
 	for {
 		select {
@@ -191,6 +203,8 @@ func (d *daemon) handleSignals() os.Signal {
 			reloads.reportSlow(one)
 		case err := <-checked:
 			checking = false
+			replyAll(upgrading, outcome{err: err})
+			upgrading = nil
 			if err != nil {
 				d.log.Printf(syslog.Err, "SIGUSR2: upgrade refused: %v (nothing is changed)", err)
 				continue
@@ -198,6 +212,16 @@ func (d *daemon) handleSignals() os.Signal {
 			d.notifier.reloading()
 			d.log.Printf(syslog.Notice, "SIGUSR2: upgrading, with the same sockets")
 			return nil
+		case a := <-d.asks:
+			if a.sig == unix.SIGHUP {
+				reloads.requestFor(a.reply)
+				continue
+			}
+			upgrading = append(upgrading, a.reply)
+			if !checking {
+				checking = true
+				go func() { checked <- d.checkUpgrade() }()
+			}
 		case sig := <-d.requests:
 			switch {
 			case sig == unix.SIGUSR2 && !d.o.xinetd:

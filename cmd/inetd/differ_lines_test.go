@@ -23,6 +23,7 @@ type confLine struct {
 	text                                                    string
 	host, service, kind, protocol, wait, user, server, args string
 	port                                                    int
+	behind                                                  bool // the line before it ends with a backslash
 }
 
 // A lineDifference is what a client gets from one line, from either daemon.
@@ -88,6 +89,7 @@ var lineClasses = []differences.Class[lineDifference]{
 	{Name: "continuation lines over IPv6", Applies: func(d lineDifference) bool {
 		return strings.Contains(d.args, "\n") && d.address == "::1" && strings.Contains(d.ours, "[a] [b] ") && strings.Replace(d.ofRoot(), "[a] [b] ", "[a] ", 1) == d.theirs
 	}},
+	{Name: "line behind a backslash", Applies: func(d lineDifference) bool { return d.behind && d.ours == "refused" && !d.dropped() }},
 	{Name: "more than 20 words", Applies: func(d lineDifference) bool { return len(strings.Fields(d.args)) > 20 && d.served() && !d.dropped() }},
 }
 
@@ -138,7 +140,9 @@ func (l liner) line(port int) confLine {
 func (l liner) file(n int) (list []confLine, text string) {
 	var b strings.Builder
 	lines := 0
+	last := ""
 	add := func(s string) {
+		last = s
 		b.WriteString(s + "\n")
 		lines += 1 + strings.Count(s, "\n")
 	}
@@ -150,7 +154,7 @@ func (l liner) file(n int) (list []confLine, text string) {
 			add(l.Of("127.0.0.1:", "10.1.2.3:", "*:", "*:"))
 		}
 		c := l.line(firstLinePort + i)
-		c.number = lines + 1
+		c.number, c.behind = lines+1, strings.HasSuffix(last, `\`)
 		add(c.text)
 		list = append(list, c)
 	}
@@ -217,7 +221,7 @@ func TestDifferLines(t *testing.T) {
 	for i, list := range lists {
 		for _, c := range list {
 			for _, address := range lineAddresses {
-				d := lineDifference{confLine: c, address: address, problem: regexp.MustCompile(fmt.Sprintf(`(?m)inetd\.conf:%d: .*`, c.number)).FindString(logs[i])}
+				d := lineDifference{confLine: c, address: address, problem: strings.Join(regexp.MustCompile(fmt.Sprintf(`(?m)inetd\.conf:%d: .*`, c.number)).FindAllString(logs[i], -1), "\n")}
 				key := fmt.Sprint(c.number, address)
 				d.ours, d.theirs = results[i][0][key], results[i][1][key]
 				if d.ours == d.theirs {

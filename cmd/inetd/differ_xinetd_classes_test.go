@@ -76,6 +76,9 @@ var xinetdClasses = []differenceClass{
 	{"names of IPv4 clients", func(d difference) bool {
 		return d.access() && !strings.Contains(d.probe.from, ":") && (!d.service.has("flags", "IPv4") || d.service.kind == "mux") && (d.lists(".test") || d.lists("localhost"))
 	}},
+	{"names of datagrams' senders", func(d difference) bool {
+		return d.access() && d.service.kind == "internal datagram" && d.here == "silent" && (d.lists(".test") || d.lists("localhost"))
+	}},
 	{"refused clients count", func(d difference) bool {
 		return d.field == "outcome" && (d.theirs == "refused" || d.theirs == "closed") && d.service.counts(d.file) && d.anyClosed()
 	}},

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -392,8 +393,11 @@ func TestLimits(t *testing.T) {
 	}
 	io.WriteString(c, "queued")
 	c.CloseWrite()
-	d.signal(syscall.SIGUSR1)
-	d.find(`STATE: \d+ tcp 127\.0\.0\.1:\d+ \(full\) user=nobody server="/bin/cat" running=2 .*instances=2`, 1)
+	full := regexp.MustCompile(`STATE: \d+ tcp 127\.0\.0\.1:\d+ \(full\) user=nobody server="/bin/cat" running=2 .*instances=2`)
+	until(t, func() bool { // a worker has seen the third client
+		d.signal(syscall.SIGUSR1)
+		return full.MatchString(d.text())
+	})
 	a.Close()
 	if got := readAll(t, c); got != "queued" {
 		t.Errorf("the third client got %q", got)

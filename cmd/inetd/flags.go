@@ -25,6 +25,9 @@ const usage = `usage: inetd [-dEiltV] [-f dialect] [-q length] [-R rate] [-c max
   -s max      programs of one service at once for one client address (0: no limit)
   -a address  listen here, where a service names no address
   -p pidfile  instead of /run/inetd.pid, which is only written in the background ("": none)
+  --control=PATH         socket for inetctl, instead of /run/inetd/control, which
+                         is only opened with a pidfile ("": none)
+  --control-group=GROUP  a group that may use it, beside root
   -V          print the version and exit
   -h, -?      print this and exit
 Without files it reads the first of /etc/inetd.toml, /etc/inetd.conf (with
@@ -44,8 +47,12 @@ type options struct {
 	backlog    int
 	pidfile    string
 	pidfileSet bool
-	inetd      config.Options
-	files      []string // absolute; none: the default
+
+	control      string // path of the control socket
+	controlSet   bool
+	controlGroup string
+	inetd        config.Options
+	files        []string // absolute; none: the default
 
 	xinetd    bool   // started by the name xinetd
 	compat    bool   // read /etc/inetd.conf, too

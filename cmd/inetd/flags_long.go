@@ -2,16 +2,18 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"goinetd/config"
 )
 
-// The options of other inetds that are not ours: GNU's long ones, FreeBSD's
-// -w and -W, and -f and -e of busybox. Scripts and rc files have them.
+// The long options: those of the control socket, and GNU's. Those of other
+// inetds are in scripts and rc files, as are FreeBSD's -w and -W, and -f and -e
+// of busybox.
 
-// A longOption is one of GNU's (inetutils), and the short one that does the
-// same.
+// A longOption is one of ours or of GNU's (inetutils), and the short one that
+// does the same.
 type longOption struct {
 	name  string
 	short byte // 0: none
@@ -19,7 +21,8 @@ type longOption struct {
 }
 
 var longOptions = []longOption{{"debug", 'd', false}, {"environment", 0, false}, {"pidfile", 'p', true}, {"rate", 'R', true},
-	{"resolve", 0, false}, {"version", 'V', false}, {"help", '?', false}, {"usage", '?', false}}
+	{"resolve", 0, false}, {"version", 'V', false}, {"help", '?', false}, {"usage", '?', false},
+	{"control", 0, true}, {"control-group", 0, true}} // ours
 
 // findLong returns the long option of a name, which may be shortened as far
 // as it is the only one of that beginning.
@@ -58,14 +61,30 @@ func (o *options) long(text string, args []string) (remainder []string, _ error)
 	case option.name == "environment": // programs get those variables anyway
 	case option.name == "pidfile" && !joined:
 		return args, o.value('p', "") // no pidfile, as in inetutils
-	case joined:
-		return args, o.value(option.short, value)
-	case len(args) == 0:
+	case !joined && len(args) == 0:
 		return nil, fmt.Errorf("option --%s needs a value", option.name)
 	default:
-		return args[1:], o.value(option.short, args[0])
+		if !joined {
+			value, args = args[0], args[1:]
+		}
+		if option.short != 0 {
+			return args, o.value(option.short, value)
+		}
+		return args, o.controlValue(option.name, value)
 	}
 	return args, nil
+}
+
+// controlValue sets an option of the control socket.
+func (o *options) controlValue(name, value string) (err error) {
+	if name == "control-group" {
+		o.controlGroup = value
+		return nil
+	}
+	if o.controlSet = true; value != "" {
+		o.control, err = filepath.Abs(value)
+	}
+	return err
 }
 
 // isDialect reports whether a word is a value of -f. Where none follows, -f is

@@ -12,9 +12,14 @@ import (
 
 // releaseMemory returns memory that only reading a configuration needs: the
 // free heap, and the pages of the program's file, which the kernel maps again
-// from its page cache when they are used (MADV_DONTNEED, madvise(2)).
+// from its page cache when they are used.
 func releaseMemory() {
 	debug.FreeOSMemory()
+	releaseProgram()
+}
+
+// releaseProgram returns the pages of the program's file alone.
+func releaseProgram() {
 	maps, err := os.Open("/proc/self/smaps")
 	if err != nil {
 		return

@@ -31,6 +31,8 @@ type notifier struct {
 	sending   bool
 	stored    map[string]bool // names of the sockets that it keeps copies of; there are files beside them
 	storeSize int             // how many copies it keeps
+
+	storeSizeKnown bool // it has said so
 }
 
 // defaultStoreSize is the FileDescriptorStoreMax= of our units, for a systemd
@@ -55,7 +57,7 @@ func newNotifier() *notifier {
 	}
 	m := &notifier{to: &unix.SockaddrUnix{Name: name}, fd: fd, stored: map[string]bool{}, storeSize: defaultStoreSize}
 	if n, err := strconv.Atoi(os.Getenv("FDSTORE")); err == nil {
-		m.storeSize = n
+		m.storeSize, m.storeSizeKnown = n, true
 	}
 	m.wake.L, m.idle.L = &m.mu, &m.mu
 	go m.run()

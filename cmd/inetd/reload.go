@@ -2,10 +2,13 @@ package main
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
 
+	"goinetd/config"
 	"goinetd/inetd"
 	"goinetd/inetd/localtime"
 	"goinetd/inetd/syslog"
@@ -26,9 +29,10 @@ type reloader struct {
 	ended chan *reload // reloads that have ended
 	slow  chan *reload // that have not, after slowReload
 
-	current *reload // nil: none runs
-	again   bool    // a SIGHUP during a reload means another one
-	hung    int     // reloads that were given up
+	current *reload          // nil: none runs
+	again   bool             // a SIGHUP during a reload means another one
+	hung    int              // reloads that were given up
+	waiting []chan<- outcome // for the reload that begins next
 }
 
 // A reload is one reading of the configuration.
@@ -37,10 +41,18 @@ type reload struct {
 	givenUp atomic.Bool            // another one began meanwhile: it changes nothing
 	timer   *time.Timer
 	isSlow  bool
+	outcome outcome          // to be read when it has ended
+	waiting []chan<- outcome // for its end
 }
 
 func newReloader(d *daemon) *reloader {
 	return &reloader{d: d, ended: make(chan *reload), slow: make(chan *reload)}
+}
+
+// requestFor is request for somebody who waits for its end.
+func (r *reloader) requestFor(reply chan<- outcome) {
+	r.waiting = append(r.waiting, reply)
+	r.request()
 }
 
 // request begins a reload, now or when the one that runs has ended.
@@ -51,7 +63,10 @@ func (r *reloader) request() {
 	}
 	if r.current != nil {
 		if r.hung >= maxHungReloads {
-			r.d.log.Printf(syslog.Err, "SIGHUP: ignored: %d reloads have not ended (the last one is %s)", r.hung+1, *r.current.stage.Load())
+			err := fmt.Errorf("ignored: %d reloads have not ended (the last one is %s)", r.hung+1, *r.current.stage.Load())
+			r.d.log.Printf(syslog.Err, "SIGHUP: %v", err)
+			replyAll(r.waiting, outcome{err: err})
+			r.waiting = nil
 			return
 		}
 		r.hung++
@@ -64,6 +79,7 @@ func (r *reloader) begin() {
 	one := new(reload)
 	one.set("reading the configuration")
 	r.current, r.again = one, false
+	one.waiting, r.waiting = r.waiting, nil
 	one.timer = time.AfterFunc(cmp.Or(r.d.tunables.slowReload, slowReload), func() { r.slow <- one })
 	r.d.log.Printf(syslog.Notice, "SIGHUP: reading the configuration")
 	go func() {
@@ -75,6 +91,7 @@ func (r *reloader) begin() {
 // end deals with a reload that has ended.
 func (r *reloader) end(one *reload) {
 	one.timer.Stop()
+	replyAll(one.waiting, one.outcome)
 	if one != r.current {
 		r.hung--
 		return
@@ -98,14 +115,21 @@ func (r *reloader) reportSlow(one *reload) {
 	}
 }
 
+// replyAll answers those who wait.
+func replyAll(waiting []chan<- outcome, a outcome) {
+	for _, reply := range waiting {
+		reply <- a
+	}
+}
+
 func (one *reload) set(stage string) { one.stage.Store(&stage) }
 
 // reload reads the configuration again. Files that cannot be read change
 // nothing.
 func (d *daemon) reload(one *reload) {
-	// With the usual 15 percent the garbage collector would take a third of the
+	// With the usual 15 percent the garbage collector would take half of the
 	// time, for memory that is released below.
-	defer debug.SetGCPercent(debug.SetGCPercent(60))
+	defer debug.SetGCPercent(debug.SetGCPercent(150))
 	d.notifier.reloading()
 	if d.logFile != nil {
 		d.logFile.Reopen()
@@ -123,13 +147,15 @@ func (d *daemon) reload(one *reload) {
 	defer d.installing.Unlock()
 	switch {
 	case one.givenUp.Load():
+		one.outcome.err = errors.New("given up: another reload began meanwhile")
 		return
 	case err != nil:
+		one.outcome.err = fmt.Errorf("%w (nothing is changed)", err)
 		d.log.Printf(syslog.Err, "reload: %v (nothing is changed)", err)
-		d.server.NoteProblems(1)
+		d.server.NoteProblems([]config.Problem{{Severity: config.Error, Text: err.Error(), Hint: "nothing is changed"}})
 	default:
 		d.use(r)
-		d.server.Install(prepared)
+		one.outcome.problems = d.server.Install(prepared)
 	}
 	releaseMemory()
 	d.log.Flush()

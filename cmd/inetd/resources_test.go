@@ -19,10 +19,10 @@ import (
 
 // What the daemon may take, in kB resident.
 const (
-	smallest     = 4900  // with one service
+	smallest     = 4600  // with one service
 	served       = 6912  // after 500 clients: two thirds of it are pages of the program's file
-	thousands    = 10400 // with 5,000 services
-	loading      = 22500 // while these are read
+	thousands    = 9300  // with 5,000 services
+	loading      = 15000 // while these are read
 	perEcho      = 8     // for each connection that it holds
 	manyServices = 5000
 )
@@ -46,12 +46,16 @@ func TestMemory(t *testing.T) {
 	asShipped(t)
 	p := port(t)
 	// The median of three daemons: on a busy host the runtime of one in about
-	// twenty keeps 2 MB more.
+	// twenty keeps 2 MB more. What a start needed is released soon after it.
 	check := func(what, field string, most int, start func() *daemonProcess) {
 		var kB []int
 		for range 3 {
 			d := start()
-			kB = append(kB, d.status(field))
+			n := d.status(field)
+			for end := time.Now().Add(10 * releaseDelay); n > most && field == "VmRSS" && time.Now().Before(end); n = d.status(field) {
+				time.Sleep(releaseDelay / 10)
+			}
+			kB = append(kB, n)
 			d.stop()
 		}
 		slices.Sort(kB)
@@ -86,11 +90,12 @@ func TestMemoryWhenIdle(t *testing.T) {
 	asShipped(t)
 	p := port(t)
 	d := setup{program: built.impatient, conf: fmt.Sprintf("%s stream tcp nowait nobody /bin/true true\n", at(p)), flags: []string{"-R", "0"}}.start(t)
+	most := 0 // on a busy host, some of it may be released between two clients
 	for range 200 {
 		request(t, p, "")
+		most = max(most, d.status("VmRSS"))
 	}
-	before := d.status("VmRSS")
-	until(t, func() bool { return d.status("VmRSS") < before-1000 })
+	until(t, func() bool { return d.status("VmRSS") < most-1000 })
 	if got := request(t, p, ""); got != "" {
 		t.Errorf("after it: %q", got)
 	}

@@ -128,6 +128,7 @@ func quoted(output string) string {
 // runs. It returns the exit status of a daemon that is told to end meanwhile,
 // or that can do neither.
 func (d *daemon) upgrade() int {
+	d.closeControl(true)
 	d.server.Quiesce(quiesceTimeout)
 	d.end()
 	// From here on a signal that is to end us does so by itself.

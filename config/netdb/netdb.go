@@ -1,5 +1,5 @@
 // Package netdb reads the host's databases of names: services(5),
-// protocols(5) and networks(5).
+// protocols(5), networks(5) and rpc(5).
 //
 // A file that is missing or cannot be read is an empty one: numbers work
 // without it.
@@ -7,6 +7,7 @@ package netdb
 
 import (
 	"bufio"
+	"maps"
 	"net/netip"
 	"os"
 	"strconv"
@@ -65,21 +66,59 @@ func readDatabase(path string, entry func(name string, fields []string)) {
 	}
 }
 
-var protocols = sync.OnceValue(func() map[string]int {
-	table := map[string]int{"icmp": 1, "ipv6-icmp": 58, "icmp6": 58}
-	readDatabase("/etc/protocols", func(name string, fields []string) {
-		if n, err := strconv.Atoi(fields[1]); err == nil {
-			table[name] = n
-		}
-	})
-	return table
-})
+// A table has what a database says, and is read again when the file is another
+// one: an administrator who is told that a name is missing adds it, and reloads.
+type table struct {
+	path  string
+	known map[string]uint32 // whatever the file says
+
+	mu      sync.Mutex
+	numbers map[string]uint32
+	file    os.FileInfo // that was read; nil: there was none
+	read    bool
+}
+
+var (
+	protocols = table{path: "/etc/protocols", known: map[string]uint32{"icmp": 1, "ipv6-icmp": 58, "icmp6": 58}}
+	programs  = table{path: "/etc/rpc"}
+)
+
+func (t *table) number(name string) (uint32, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	file, err := os.Stat(t.path)
+	if err != nil {
+		file = nil
+	}
+	if !t.read || !sameFile(file, t.file) {
+		t.numbers = map[string]uint32{}
+		maps.Copy(t.numbers, t.known)
+		readDatabase(t.path, func(name string, fields []string) {
+			if n, err := strconv.ParseUint(fields[1], 10, 32); err == nil {
+				t.numbers[name] = uint32(n)
+			}
+		})
+		t.file, t.read = file, true
+	}
+	n, ok := t.numbers[name]
+	return n, ok
+}
+
+func sameFile(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+}
 
 // Protocol returns the IP protocol number of a name of /etc/protocols.
 func Protocol(name string) (int, bool) {
-	n, ok := protocols()[name]
-	return n, ok
+	n, ok := protocols.number(name)
+	return int(n), ok
 }
+
+// Program returns the number of an RPC program by its name in /etc/rpc.
+func Program(name string) (uint32, bool) { return programs.number(name) }
 
 // ReadNetworks reads a networks(5) file: networks by name in lower case. A
 // network is as long as its octets up to the last that is not 0. Names that

@@ -59,3 +59,29 @@ func TestParseAton(t *testing.T) {
 		}
 	}
 }
+
+// What is added to a database counts without a restart.
+func TestTableChanges(t *testing.T) {
+	path := file(t, "rstatd 100001 rup # comment\nbad x\n")
+	programs := table{path: path, known: map[string]uint32{"always": 7}}
+	want := func(name string, number uint32, known bool) {
+		t.Helper()
+		if n, ok := programs.number(name); n != number || ok != known {
+			t.Errorf("%s: %d %v", name, n, ok)
+		}
+	}
+	want("rstatd", 100001, true)
+	want("rup", 100001, true)
+	want("bad", 0, false)
+	want("always", 7, true)
+	if err := os.WriteFile(path, []byte("rstatd 100001\nmine 300001\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	want("mine", 300001, true)
+	want("rup", 0, false)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	want("mine", 0, false)
+	want("always", 7, true)
+}

@@ -73,6 +73,11 @@ const (
 	Busy            // its last starts are being decided on: ask again
 )
 
+// PerClient reports whether there are limits for one client.
+func (l *Limits) PerClient() bool {
+	return l.PerSource != 0 || l.PerSourcePerMinute != 0 || l.CPSPerSource != config.Rate{}
+}
+
 // Network returns the network that a client counts as.
 func (l *Limits) Network(client netip.Addr) netip.Prefix {
 	source, bits := l.Source(client), client.BitLen()
@@ -91,7 +96,11 @@ const maxSources = 1 << 16
 
 // A Gate counts the starts of one service. The zero value has counted none. It
 // is not safe for concurrent use: whoever owns it locks.
-type Gate struct {
+type Gate struct{ *counters }
+
+// counters are nil until the first client comes: of thousands of services most
+// may never have one.
+type counters struct {
 	running  int
 	reserved int                // places that are neither entered nor cancelled
 	clients  map[netip.Addr]int // running, by Limits.Source
@@ -102,6 +111,12 @@ type Gate struct {
 
 	cps     meter
 	sources *meters // nil: there are none
+}
+
+func (g *Gate) init() {
+	if g.counters == nil {
+		g.counters = new(counters)
+	}
 }
 
 type rate struct {
@@ -138,16 +153,27 @@ type meters struct {
 }
 
 // Running returns the number of those let in and not released.
-func (g *Gate) Running() int { return g.running }
+func (g *Gate) Running() int {
+	if g.counters == nil {
+		return 0
+	}
+	return g.running
+}
 
 // Starts returns the number let in during the window that is open.
-func (g *Gate) Starts() int { return g.starts }
+func (g *Gate) Starts() int {
+	if g.counters == nil {
+		return 0
+	}
+	return g.starts
+}
 
 // Reserve reserves a slot for one more start, before its client is accepted,
 // if the service as a whole has room for it. Every Granted wants a successful
 // Enter, or a Cancel. The window opens with a start and, as in every inetd,
 // closes only when the limit is reached later than a minute after.
 func (g *Gate) Reserve(l Limits, now time.Duration) Verdict {
+	g.init()
 	if l.Queue && l.Instances != 0 && g.running+g.reserved >= l.Instances {
 		return Full
 	}
@@ -172,6 +198,7 @@ func (g *Gate) Cancel() { g.reserved-- }
 // same limits. Clients without a valid address (a Unix socket, a wait
 // service) have no per-source limits.
 func (g *Gate) Enter(l Limits, now time.Duration, from netip.Addr) Reason {
+	g.init()
 	from = l.Source(from)
 	if l.CPSPerSource != (config.Rate{}) && from.IsValid() {
 		if reason := g.meterSource(l.CPSPerSource, now, from); reason != "" {
@@ -209,16 +236,17 @@ func (g *Gate) Enter(l Limits, now time.Duration, from netip.Addr) Reason {
 // AtLimit reports whether Enter would refuse a client because as many run as
 // may. It counts nothing.
 func (g *Gate) AtLimit(l Limits, from netip.Addr) bool {
-	if !l.Queue && l.Instances > 0 && g.running >= l.Instances {
+	if !l.Queue && l.Instances > 0 && g.Running() >= l.Instances {
 		return true
 	}
 	from = l.Source(from)
-	return from.IsValid() && l.PerSource > 0 && g.clients[from] >= l.PerSource
+	return from.IsValid() && l.PerSource > 0 && g.counters != nil && g.clients[from] >= l.PerSource
 }
 
 // Adopt counts a client that was admitted before there was this Gate. It wants
 // a Leave with the same limits.
 func (g *Gate) Adopt(l Limits, from netip.Addr) {
+	g.init()
 	from = l.Source(from)
 	if from.IsValid() {
 		if g.clients == nil {
@@ -242,7 +270,11 @@ func (g *Gate) Leave(l Limits, from netip.Addr) {
 
 // ResetRates forgets the starts, so that a service that was suspended begins
 // anew. Running clients are still counted.
-func (g *Gate) ResetRates() { g.starts, g.cps = 0, meter{} }
+func (g *Gate) ResetRates() {
+	if g.counters != nil {
+		g.starts, g.cps = 0, meter{}
+	}
+}
 
 // meterSource counts a start of one client. A client that exceeds the rate is
 // refused until the pause is over; others are not affected.

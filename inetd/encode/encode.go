@@ -8,7 +8,8 @@
 //	{Name:"echo" Port:7 Hosts:["192.0.2.1" "2001:db8::1"] Limits:{"cpu":20}}
 //
 // A field that is zero is left out; a list that is empty is not zero. A field
-// that the reader's type does not have is an error.
+// that the reader's type does not have is an error. The fields of a struct that
+// is embedded by a pointer are written as fields of the outer struct.
 package encode
 
 import (
@@ -19,6 +20,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"unsafe"
 )
 
 // Append appends a value: a number, a string, a bool, an encoding.TextMarshaler,
@@ -27,16 +29,20 @@ import (
 func Append(b []byte, v any) []byte { return new(Encoder).Append(b, v) }
 
 // An Encoder is for many values: it remembers what it has learnt of their
-// types. The zero value has learnt nothing.
+// types, and the text of the last struct that was embedded by a pointer: such a
+// struct must not change between two values. The zero value has learnt nothing.
 type Encoder struct {
 	marshals map[reflect.Type]bool // an encoding.TextMarshaler
 	fields   map[reflect.Type][]field
+
+	embedded unsafe.Pointer // the last struct that was embedded by a pointer
+	text     []byte         // its fields
 }
 
 // A field is one of a struct's that is written.
 type field struct {
 	index int
-	label string // its name and a colon
+	label string // its name and a colon; empty: an embedded pointer
 }
 
 // Append appends a value as the function Append does.
@@ -62,7 +68,11 @@ func (e *Encoder) fieldsOf(t reflect.Type) []field {
 	list, known := e.fields[t]
 	if !known {
 		for i := range t.NumField() {
-			if f := t.Field(i); f.IsExported() && f.Tag.Get("encode") != "-" {
+			switch f := t.Field(i); {
+			case !f.IsExported() || f.Tag.Get("encode") == "-":
+			case isEmbedded(f):
+				list = append(list, field{i, ""})
+			default:
 				list = append(list, field{i, f.Name + ":"})
 			}
 		}
@@ -110,16 +120,34 @@ func (e *Encoder) appendValue(b []byte, v reflect.Value) []byte {
 		}
 		return append(b, '}')
 	case reflect.Struct:
-		b = append(b, '{')
-		for _, f := range e.fieldsOf(v.Type()) {
-			if value := v.Field(f.index); !value.IsZero() {
-				b = append(e.appendValue(append(b, f.label...), value), ' ')
-			}
-		}
-		return append(b, '}')
+		return append(e.appendFields(append(b, '{'), v), '}')
 	}
 	panic("encode: " + v.Type().String())
 }
+
+func (e *Encoder) appendFields(b []byte, v reflect.Value) []byte {
+	for _, f := range e.fieldsOf(v.Type()) {
+		switch value := v.Field(f.index); {
+		case value.IsZero():
+		case f.label == "":
+			b = e.appendEmbedded(b, value)
+		default:
+			b = append(e.appendValue(append(b, f.label...), value), ' ')
+		}
+	}
+	return b
+}
+
+// appendEmbedded appends the fields of an embedded struct. Many values that
+// follow each other may share one.
+func (e *Encoder) appendEmbedded(b []byte, v reflect.Value) []byte {
+	if p := v.UnsafePointer(); p != e.embedded {
+		e.embedded, e.text = p, e.appendFields(e.text[:0], v.Elem())
+	}
+	return append(b, e.text...)
+}
+
+func isEmbedded(f reflect.StructField) bool { return f.Anonymous && f.Type.Kind() == reflect.Pointer }
 
 var errSyntax = errors.New("syntax error")
 
@@ -264,6 +292,11 @@ func (d *decoder) mapping(v reflect.Value) error {
 func (d *decoder) structure(v reflect.Value) error {
 	if !d.take('{') {
 		return errSyntax
+	}
+	for i := range v.NumField() {
+		if f := v.Type().Field(i); isEmbedded(f) {
+			v.Field(i).Set(reflect.New(f.Type.Elem()))
+		}
 	}
 	for !d.take('}') {
 		name := d.word()

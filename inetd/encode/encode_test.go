@@ -57,6 +57,38 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+type Common struct {
+	Text string
+	List []string
+}
+
+type sharing struct {
+	Name string
+	*Common
+}
+
+// What is embedded by a pointer is written with the rest, whoever shares it.
+func TestEmbedded(t *testing.T) {
+	common, other := &Common{Text: "x", List: []string{}}, &Common{Text: "y"}
+	var e Encoder
+	for _, c := range []struct {
+		value sharing
+		want  string
+	}{
+		{sharing{"a", common}, `{Name:"a" Text:"x" List:[] }`},
+		{sharing{"b", common}, `{Name:"b" Text:"x" List:[] }`},
+		{sharing{"c", other}, `{Name:"c" Text:"y" }`},
+		{sharing{"d", common}, `{Name:"d" Text:"x" List:[] }`},
+		{sharing{"e", &Common{}}, `{Name:"e" }`},
+	} {
+		text := e.Append(nil, c.value)
+		var got sharing
+		if err := Decode(text, &got); err != nil || string(text) != c.want || !reflect.DeepEqual(got, c.value) {
+			t.Errorf("%s, want %s: %+v, %v", text, c.want, got, err)
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	for _, text := range []string{"", "{", "}", "x", "{Name}", "{Name:}", `{Name:"x}`, `{Name:"x"}`, `{Bogus:1 }`, `{hidden:1 }`, `{Small:65536 }`, `{On:maybe }`,
 		`{Words:["a"] }`, `{Words:x }`, `{Limits:{"a" 1 } }`, `{Addr:"nowhere" }`, `{Name:"x" }}`, `{Name:"x" } `} {

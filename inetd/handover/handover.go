@@ -31,6 +31,7 @@ import (
 
 	"goinetd/inetd/descriptor"
 	"goinetd/inetd/encode"
+	"goinetd/inetd/rpcbind"
 	"goinetd/inetd/socket"
 )
 
@@ -45,6 +46,7 @@ type State struct {
 	Files     []string       // that the services are written in
 	Bans      []Ban
 	Suspended []Suspension
+	Programs  []rpcbind.Program // that rpcbind(8) has
 
 	Sockets    []*socket.Inherited `encode:"-"`
 	Children   []Child             `encode:"-"`
@@ -72,6 +74,8 @@ type Suspension struct {
 	Service string // config.Service.Key
 	Until   time.Time
 	Resumed string // the log line, with %s for the name
+	Stopped bool   // by inetctl(8)
+	Paused  bool   // by inetctl(8); the rest is zero
 }
 
 // Descriptors are open over an exec.

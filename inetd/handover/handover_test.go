@@ -43,7 +43,7 @@ func TestRoundTrip(t *testing.T) {
 	want := State{
 		Number: 7, Inputs: map[string]int{"/etc/inetd.conf": 3}, Files: []string{"/etc/inetd.conf"},
 		Bans:      []Ban{{Network: netip.MustParsePrefix("192.0.2.7/32")}, {netip.MustParsePrefix("2001:db8::/64"), time.Unix(1700000000, 0).UTC()}},
-		Suspended: []Suspension{{"a", time.Unix(1700000000, 0).UTC(), "Activating service %s"}},
+		Suspended: []Suspension{{Service: "a", Until: time.Unix(1700000000, 0).UTC(), Resumed: "Activating service %s"}, {Service: "b", Paused: true}},
 	}
 	long := `{"Key":"` + strings.Repeat("x", 100_000) + `"}`
 	if err := want.Write(lines(`{"Key":"a"}`, long, `{"Key":"c"}`)); err != nil {

@@ -28,7 +28,7 @@ import (
 // for, exitSet those for an EXIT line.
 const (
 	startSet = config.LogPID | config.LogHost | config.LogPort | config.LogExit | config.LogDuration
-	exitSet  = config.LogExit | config.LogDuration
+	exitSet  = config.LogExit | config.LogDuration | config.LogRUsage
 )
 
 // HasStart reports whether START lines are written.
@@ -67,6 +67,14 @@ func Exit(b []byte, service string, set config.LogSet, status unix.WaitStatus, p
 		b = append(b, "(sec)"...)
 	}
 	return b
+}
+
+// Usage appends what a program has used to its EXIT line: CPU time, and the most
+// memory that was resident, in kB.
+func Usage(b []byte, cpu time.Duration, maxRSS int64) []byte {
+	b = strconv.AppendFloat(append(b, " cpu="...), cpu.Seconds(), 'f', 3, 64)
+	b = strconv.AppendInt(append(b, "(sec) maxrss="...), maxRSS, 10)
+	return append(b, "(kB)"...)
 }
 
 // The reasons of FAIL lines that are decided by the client's address, in

@@ -49,6 +49,8 @@ func TestLines(t *testing.T) {
 		Start(nil, "local", config.LogHost|config.LogPort, 1, netip.AddrPort{}),
 		Start(nil, "six", config.LogHost|config.LogPort, 1, netip.MustParseAddrPort("[2001:db8::1]:9")),
 		Fail(nil, "echo", config.LogHost|config.LogPort, ReasonLibwrap, "hosts.deny:3", client),
+		Usage(Exit(nil, "echo", config.LogPID|config.LogExit, 0, 812, 0), 12345*time.Microsecond, 2048),
+		Usage(nil, 3*time.Hour, 0),
 		Traffic(nil, "web", 12, 1<<40),
 		UserID(nil, "echo", "UNIX :bob\xff"),
 		NoID(nil, "echo", client.Addr(), errors.New("no server")),

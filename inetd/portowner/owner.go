@@ -19,6 +19,7 @@ import (
 type Owner struct {
 	Desc    string // `pid 812 (nginx, user www-data, nginx.service, wanted by multi-user.target)`
 	StopCmd string // the command that ends it for good: `systemctl disable --now nginx.service`; empty: not known
+	Self    bool   // it is this process
 }
 
 // Advice returns the hint that names StopCmd, empty where that is not known.
@@ -28,6 +29,9 @@ func (h Owner) Advice() string {
 	}
 	return "to end that for good: " + h.StopCmd
 }
+
+// UnitOf returns the systemd unit that a process is in; empty: none is known.
+func UnitOf(pid int) string { return hostRoot.process(pid).unit }
 
 // Describe returns what a process is and what started it.
 func Describe(pid int) Owner { return hostRoot.describe(pid, "", 0) }
@@ -56,7 +60,7 @@ func (h root) describe(pid int, network string, port uint16) Owner {
 	if len(about) == 0 {
 		return Owner{Desc: fmt.Sprintf("pid %d", pid)}
 	}
-	return Owner{fmt.Sprintf("pid %d (%s)", pid, strings.Join(about, ", ")), o.stop}
+	return Owner{Desc: fmt.Sprintf("pid %d (%s)", pid, strings.Join(about, ", ")), StopCmd: o.stop}
 }
 
 // A root is the directory that a host's files are looked up in.

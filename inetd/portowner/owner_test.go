@@ -140,9 +140,9 @@ func TestOrigins(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			want := Owner{fmt.Sprintf("pid %d (%s)", who, c.who), c.stop}
+			want := Owner{Desc: fmt.Sprintf("pid %d (%s)", who, c.who), StopCmd: c.stop}
 			if got := h.describe(who, c.network, c.port); got != want {
-				t.Errorf("got  %q\nwant %q", got, want)
+				t.Errorf("got  %+v\nwant %+v", got, want)
 			}
 		})
 	}
@@ -205,14 +205,14 @@ func TestPortOfThisProcess(t *testing.T) {
 	}
 	defer l.Close()
 	at := netip.MustParseAddrPort(l.Addr().String())
-	if got, ok := Scan().OfPort("tcp", at); !ok || got != (Owner{Desc: "another service of this inetd"}) {
-		t.Errorf("got %q", got)
+	if got, ok := Scan().OfPort("tcp", at); !ok || got != (Owner{Desc: "another service of this inetd", Self: true}) {
+		t.Errorf("got %+v", got)
 	}
 	if got, ok := Scan().OfPort("udp", at); ok {
-		t.Errorf("over udp: %q", got)
+		t.Errorf("over udp: %+v", got)
 	}
 	if got := Describe(os.Getpid()); !strings.HasPrefix(got.Desc, "pid "+strconv.Itoa(os.Getpid())+" (portowner.test, user ") {
-		t.Errorf("got %q", got)
+		t.Errorf("got %+v", got)
 	}
 	six, err := net.Listen("tcp6", "[::]:0") // package net sets IPV6_V6ONLY for tcp6
 	if err != nil {
@@ -221,7 +221,7 @@ func TestPortOfThisProcess(t *testing.T) {
 	defer six.Close()
 	port := uint16(six.Addr().(*net.TCPAddr).Port)
 	if got, ok := Scan().OfPort("tcp", netip.AddrPortFrom(netip.IPv4Unspecified(), port)); ok {
-		t.Errorf("an IPv4 port that is free: %q", got)
+		t.Errorf("an IPv4 port that is free: %+v", got)
 	}
 	if _, ok := Scan().OfPort("tcp", netip.AddrPortFrom(netip.IPv6Unspecified(), port)); !ok {
 		t.Error("an IPv6 port that we have is said to be free")
@@ -260,6 +260,6 @@ func TestPortOfAnotherProcess(t *testing.T) {
 	l.Close() // now the child alone has it
 	got, _ := Scan().OfPort("tcp", netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(port)))
 	if !strings.HasPrefix(got.Desc, fmt.Sprintf("pid %d (cat, ", child.Process.Pid)) {
-		t.Errorf("got %q", got)
+		t.Errorf("got %+v", got)
 	}
 }

@@ -43,7 +43,7 @@ func (p *Processes) describe(inodes map[string]bool, network string, port uint16
 		return ours
 	})
 	if len(inodes) == 0 {
-		return Owner{Desc: "another service of this inetd"}, true
+		return Owner{Desc: "another service of this inetd", Self: true}, true
 	}
 	// systemd keeps a socket that it has passed to a service: name the service.
 	if pids := p.with(inodes); len(pids) > 0 {

@@ -53,16 +53,23 @@ type Builder struct {
 	definitions Slab[Definition]
 	addresses   Slab[Address]
 
+	settings *config.Settings // of the service before, which the next one may share
+	attr     *spawn.Attr      // that they mean
 	attrs    map[string]*spawn.Attr
 	envs     map[string]*spawn.Env
 	lists    map[string]*admit.List
 	logs     map[config.LogType]*Log
 	builtins map[builtinKey]*builtin.Handler
 	policies map[Settings]*Policy // without access_times
-	images   map[string]*spawn.Image
+	images   map[imageKey]*spawn.Image
 	words    map[string]string
 	shared   map[Shared]*Shared
 	scratch  Shared // of the definition that is being built
+}
+
+type imageKey struct {
+	attr         *spawn.Attr
+	server, args string
 }
 
 type builtinKey struct {
@@ -111,7 +118,7 @@ func newBuilder(o Options, services int) *Builder {
 	b := &Builder{o: o, accounts: spawn.NewAccounts(), plain: &socket.Options{Backlog: o.Backlog, UID: -1, GID: -1},
 		attrs: map[string]*spawn.Attr{}, envs: map[string]*spawn.Env{}, lists: map[string]*admit.List{},
 		logs: map[config.LogType]*Log{}, builtins: map[builtinKey]*builtin.Handler{}, policies: map[Settings]*Policy{}, shared: map[Shared]*Shared{},
-		images: map[string]*spawn.Image{}, words: map[string]string{}}
+		images: map[imageKey]*spawn.Image{}, words: map[string]string{}}
 	b.definitions.Expect(services)
 	b.addresses.Expect(services)
 	return b
@@ -131,9 +138,13 @@ func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 		return nil, problems
 	}
 	d, key := &b.definitions.Take(1)[0], conf.Key()
-	*d = Definition{Pos: conf.Pos, Key: key, Hash: KeyHash(key), Name: strings.Clone(conf.ID), // cloned, lest the whole file's text be kept
-		Mux: strings.Clone(conf.Mux)}
-	b.scratch = Shared{Type: config.SocketType(b.word(string(conf.SocketType))), Wait: conf.Wait, MuxPlus: conf.MuxPlus,
+	*d = Definition{Pos: conf.Pos, Key: key, Hash: KeyHash(key)}
+	if name, _, _ := strings.Cut(key, "/"); name == conf.ID {
+		d.Name = name
+	} else {
+		d.Name = strings.Clone(conf.ID) // cloned, lest the whole file's text be kept
+	}
+	b.scratch = Shared{Type: config.SocketType(b.word(string(conf.SocketType))), Mux: strings.Clone(conf.Mux), Wait: conf.Wait, MuxPlus: conf.MuxPlus,
 		Limits: admit.Limits{Instances: conf.Instances, Queue: conf.Queue, PerSource: conf.PerSource, PerMinute: conf.PerMinute,
 			PerSourcePerMinute: conf.PerSourcePerMinute, CPS: conf.CPS, CPSPerSource: conf.CPSPerSource, PerSourcePrefix: conf.PerSourcePrefix},
 		Log: b.log(conf.LogType), OnSuccess: conf.LogOnSuccess, OnFailure: conf.LogOnFailure,
@@ -149,6 +160,7 @@ func (b *Builder) Build(conf *config.Service) (*Definition, []config.Problem) {
 	if err != nil {
 		return nil, append(problems, conf.Problem(config.Error, hint, "%v", err))
 	}
+	problems = append(problems, severalRPC(conf, d)...)
 	d.Policy = b.policy(conf, d.Addresses)
 	d.Shared = b.shared[b.scratch]
 	if d.Shared == nil {
@@ -188,9 +200,14 @@ func (b *Builder) addProgram(d *Definition, conf *config.Service) (hint string, 
 		return "add it, or correct " + conf.Field("user"), err
 	}
 	d.User = account.Name
-	if d.Attr, err = b.attr(conf, account); err != nil {
-		return "correct " + conf.Field("env"), err
+	if conf.Settings != b.settings {
+		attr, err := b.attrOf(conf, account)
+		if err != nil {
+			return "correct " + conf.Field("env"), err
+		}
+		b.settings, b.attr = conf.Settings, attr
 	}
+	d.Attr = b.attr
 	switch {
 	case conf.Internal != "":
 		key := builtinKey{conf.Internal, conf.BuiltinSettings}
@@ -201,7 +218,7 @@ func (b *Builder) addProgram(d *Definition, conf *config.Service) (hint string, 
 			return "correct " + conf.Field("type"), fmt.Errorf("no internal service %q", conf.Internal)
 		}
 	case conf.Server != "":
-		key := fmt.Sprintf("%p %q %q", d.Attr, conf.Server, conf.Args)
+		key := imageKey{d.Attr, conf.Server, strings.Join(conf.Args, "\x00")} // no argument has a NUL
 		if b.images[key] == nil {
 			if b.images[key], err = d.Attr.Prepare(conf.Server, conf.Args); err != nil {
 				return "correct " + conf.Field("server"), err
@@ -276,8 +293,8 @@ func (b *Builder) IsDaemonUser(user string) bool {
 	return err == nil && int(a.UID) == os.Geteuid()
 }
 
-// attr returns the process attributes of a service's programs.
-func (b *Builder) attr(conf *config.Service, account *spawn.Account) (*spawn.Attr, error) {
+// attrOf returns the process attributes of a service's programs.
+func (b *Builder) attrOf(conf *config.Service, account *spawn.Account) (*spawn.Attr, error) {
 	env, err := b.env(conf)
 	if err != nil {
 		return nil, err

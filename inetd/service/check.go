@@ -2,6 +2,7 @@ package service
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -200,4 +201,23 @@ func directoryOf(path string) string {
 		return ""
 	}
 	return filepath.Dir(path)
+}
+
+// severalRPC returns a warning for an RPC service whose host name has several
+// addresses of a family: rpcbind(8) has one for a program.
+func severalRPC(conf *config.Service, d *Definition) []config.Problem {
+	seen := map[string]bool{}
+	for i := range d.Addresses {
+		a := &d.Addresses[i]
+		if a.RPC == (config.RPC{}) {
+			return nil
+		}
+		place := fmt.Sprint(a.Network, a.Addr.Addr().Is4())
+		if seen[place] {
+			return []config.Problem{conf.ProblemOf("bind", config.Warning, "write one address", "%s: %s has several addresses, and rpcbind(8) knows a program at one: the others are not registered",
+				conf.ID, conf.Listen[0].Host)}
+		}
+		seen[place] = true
+	}
+	return nil
 }

@@ -20,10 +20,9 @@ type Definition struct {
 	Pos  config.Pos // where it is written
 	Key  string     // config.Service.Key
 	Hash uint64     // KeyHash of it
-	Name string     // what the logs call it
+	Name string     // what the logs call it; where it can be, a part of Key
 
 	Addresses []Address
-	Mux       string // name behind tcpmux; empty: it has a socket
 
 	Builtin *builtin.Handler // what inetd serves itself; nil: Image or Policy.Redirect
 	Image   *spawn.Image     // the program; nil: none
@@ -31,11 +30,20 @@ type Definition struct {
 	*Shared
 }
 
+// Clone returns a copy that lies alone in memory: of a service that is removed,
+// as its programs may need it for long, but none of the definitions beside it.
+func (d *Definition) Clone() *Definition {
+	own := *d
+	own.Addresses = slices.Clone(d.Addresses)
+	return &own
+}
+
 // Shared are the parts of a definition that many services have in common.
 type Shared struct {
 	Type    config.SocketType
-	Wait    bool // the program gets the listening socket
-	MuxPlus bool // inetd sends "+Go" before the program starts
+	Mux     string // name behind tcpmux; empty: it has a socket
+	Wait    bool   // the program gets the listening socket
+	MuxPlus bool   // inetd sends "+Go" before the program starts
 	Socket  *socket.Options
 
 	Attr *spawn.Attr // of the program, and of commands of hosts_options(5)

@@ -17,7 +17,7 @@ func TestLogDirectory(t *testing.T) {
 	if err := os.Mkdir(inner, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	conf := &config.Service{ID: "x", LogType: config.LogType{Path: filepath.Join(inner, "log")}}
+	conf := &config.Service{ID: "x", Settings: &config.Settings{LogType: config.LogType{Path: filepath.Join(inner, "log")}}}
 	warned := func() string {
 		for _, p := range fileProblems(conf, map[string]bool{}) {
 			return p.String()

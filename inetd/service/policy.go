@@ -1,7 +1,9 @@
 package service
 
 import (
+	"cmp"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -73,6 +75,38 @@ func (p *Policy) Check(service string, from netip.Addr, host *admit.Host, load *
 		return Decision{NeedName: true}
 	}
 	return Decision{}
+}
+
+// EachCheck calls f for each setting that Check has looked at to come to a
+// decision, in its order, with what came of it.
+func (p *Policy) EachCheck(d Decision, f func(setting, result string)) {
+	if p.Sensor {
+		f("sensor", "every client is refused")
+		return
+	}
+	if p.MaxLoad > 0 {
+		if d.Reason == ReasonLoad {
+			f("max_load", "the load average is above "+strconv.FormatFloat(p.MaxLoad, 'g', -1, 64))
+			return
+		}
+		f("max_load", "the load average is not above "+strconv.FormatFloat(p.MaxLoad, 'g', -1, 64))
+	}
+	if p.Times != nil {
+		if d.Reason == ReasonTime {
+			f("access_times", "it is none of them now")
+			return
+		}
+		f("access_times", "it is one of them now")
+	}
+	switch {
+	case p.Access.AdmitsAll():
+	case d.Reason == reasonAddress:
+		f("only_from", cmp.Or(d.Rule, "the address is in none of its networks"))
+	case d.NeedName:
+		f("only_from", "the client's name is needed")
+	default:
+		f("only_from", "the client is let in by only_from and no_access")
+	}
 }
 
 // reasonAddress is logline.ReasonAddress; packages of one level do not import

@@ -73,11 +73,15 @@ func RecordKey(text []byte) string {
 	return key
 }
 
+// manyServices is more than a chunk of any Slab has: how many records there are
+// is not known before they are read.
+const manyServices = 1 << 10
+
 // NewRestorer returns a Builder for services of records: their users and names
 // are taken from there, and it is not checked whether they could be started
 // now.
 func NewRestorer(o Options) *Builder {
-	b := newBuilder(o, maxChunk)
+	b := newBuilder(o, manyServices)
 	b.hosts, b.unchecked = socket.Hosts{}, true
 	return b
 }

@@ -69,6 +69,7 @@ server = "/nonexistent"
 	before := make([]config.Service, len(confs))
 	for i, c := range confs {
 		before[i] = *c
+		before[i].Own()
 	}
 	env, _ := spawn.NewEnv(nil)
 	b := NewBuilder(Options{Backlog: 5, Env: env, Log: syslog.ToDaemon("test", "daemon")}, confs)
@@ -106,7 +107,7 @@ func TestEnviron(t *testing.T) {
 		{[]string{"*"}, []string{"HOME=/x"}, []string{"A=1", "B=2", "HOME=/x"}},
 		{[]string{}, nil, nil},
 	} {
-		if got := environ(usual, whole, &config.Service{PassEnv: c.pass, Env: c.env}); !slices.Equal(got, c.want) {
+		if got := environ(usual, whole, &config.Service{Settings: &config.Settings{PassEnv: c.pass, Env: c.env}}); !slices.Equal(got, c.want) {
 			t.Errorf("passenv %q, env %q: %q, want %q", c.pass, c.env, got, c.want)
 		}
 	}
@@ -158,6 +159,24 @@ func TestListsOfIPv4Services(t *testing.T) {
 		p := NewBuilder(Options{}, nil).policy(conf, c.addresses)
 		if got := p.Access.Check(netip.MustParseAddr("192.0.2.1"), nil); got.Refused != c.refused {
 			t.Errorf("%v: %+v", c.addresses, got)
+		}
+	}
+}
+
+// rpcbind knows a program at one address of a family.
+func TestRPCAtSeveralAddresses(t *testing.T) {
+	conf := read(t, "[service.a]\ntype = \"rpc\"\nrpc_number = 300001\nrpc_version = 1\nlisten = \"udp:www.example.org:0\"\nuser = \"nobody\"\nserver = \"/bin/cat\"\n")
+	for addresses, want := range map[string]int{"192.0.2.1": 0, "192.0.2.1 2001:db8::1": 0, "192.0.2.1 192.0.2.2": 1} {
+		env, _ := spawn.NewEnv(nil)
+		b := NewBuilder(Options{Env: env}, nil)
+		var list []netip.Addr
+		for _, a := range strings.Fields(addresses) {
+			list = append(list, mustAddr(a))
+		}
+		b.hosts.Preset("www.example.org", list)
+		d, problems := b.Build(conf[0])
+		if d == nil || len(d.Addresses) != len(list) || len(problems) != want || want > 0 && !strings.Contains(problems[0].Text, "a: www.example.org has several addresses") {
+			t.Errorf("%s: %v", addresses, problems)
 		}
 	}
 }

@@ -28,7 +28,8 @@ type Address struct {
 	Type    config.SocketType
 	Addr    netip.AddrPort // of a Unix socket: zero
 	Mapped  bool           // IPv6 that takes IPv4 as well
-	Proto   int            // of a raw socket
+	Proto   uint16         // of a raw socket
+	RPC     config.RPC     // of an RPC service, whose port can be 0: any; else zero
 	Path    string         // of a Unix socket
 	Name    string         // Network "systemd": what systemd calls it; it has no address yet
 }
@@ -41,15 +42,36 @@ func (a Address) String() string {
 	case "systemd":
 		return "systemd " + a.Name
 	}
+	if a.AnyPort() {
+		return "rpc/" + a.Network + " " + a.Addr.Addr().String() + " " + a.RPC.String()
+	}
 	return a.Network + " " + a.Addr.String()
 }
 
-// Key identifies the socket of an address.
+// AnyPort reports whether the port does not matter: clients ask rpcbind(8).
+func (a Address) AnyPort() bool { return a.RPC != (config.RPC{}) && a.Addr.Port() == 0 }
+
+// Key identifies the socket of an address: type, protocol, port and address, in
+// few bytes, as there may be thousands.
 func (a Address) Key() string {
+	network, number := a.Network, a.Addr.Port()
 	if a.Type == config.Raw { // the kernel knows its protocol by number, and says that it is the port
-		a.Network, a.Addr = "raw", netip.AddrPortFrom(a.Addr.Addr(), 0)
+		network, number = "raw", a.Proto
 	}
-	return fmt.Sprint(a.Type, " ", a, " ", a.Mapped, a.Proto)
+	key := append(make([]byte, 0, 64), byte(kinds[a.Type]))
+	key = append(key, network...)
+	if network == "unix" || network == "systemd" {
+		return string(append(append(key, a.Path...), a.Name...))
+	}
+	key = append(key, byte(number>>8), byte(number))
+	if a.AnyPort() { // more versions are no other socket, a program with other ones is
+		key = fmt.Appendf(key, "rpc %d/%d", a.RPC.Program, a.RPC.Low)
+	}
+	if a.Mapped {
+		key = append(key, '+')
+	}
+	key = append(key, a.Addr.Addr().AsSlice()...)
+	return string(append(key, a.Addr.Addr().Zone()...))
 }
 
 // lookupLimit is how long the resolver may take over one name.
@@ -58,7 +80,7 @@ const lookupLimit = 5 * time.Second
 // Addresses returns the addresses that a listener stands for: one for each
 // family, or for each address of its host name.
 func Addresses(l config.Listen, t config.SocketType, known Hosts) ([]Address, error) {
-	a := Address{Network: l.Network, Type: t, Proto: l.Proto, Path: l.Path}
+	a := Address{Network: l.Network, Type: t, Proto: uint16(l.Proto), RPC: l.RPC, Path: l.Path}
 	if l.Network == "unix" || l.Network == "systemd" {
 		a.Name = l.Host
 		return []Address{a}, nil

@@ -69,7 +69,7 @@ func Open(a Address, o Options) (fd int, err error) {
 			fd, err = -1, &OpenError{a, step, err}
 		}
 	}()
-	if fd, err = unix.Socket(a.domain(), kinds[a.Type]|unix.SOCK_CLOEXEC, a.Proto); err != nil {
+	if fd, err = unix.Socket(a.domain(), kinds[a.Type]|unix.SOCK_CLOEXEC, int(a.Proto)); err != nil {
 		return
 	}
 	fd = descriptor.Raise(fd)
@@ -89,9 +89,12 @@ func Open(a Address, o Options) (fd int, err error) {
 		return
 	}
 	step = "bind"
-	if a.Network == "unix" {
+	switch {
+	case a.Network == "unix":
 		err = bindUnix(fd, a, o)
-	} else {
+	case a.AnyPort():
+		err = bindAnyPort(fd, a)
+	default:
 		err = unix.Bind(fd, sa)
 	}
 	if err == nil {

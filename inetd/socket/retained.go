@@ -16,17 +16,17 @@ const (
 )
 
 // StoreName is the name of a service manager's copy of a socket that we opened
-// (FDNAME= of sd_pid_notify_with_fds(3)), by its inode. It stays the same as
-// long as the socket exists.
-func StoreName(inode uint64) string { return fmt.Sprint(storePrefix, inode) }
+// (FDNAME= of sd_pid_notify_with_fds(3)), by its inode and, for an RPC service,
+// its program. It stays the same as long as the socket exists.
+func StoreName(inode uint64, a Address) string { return fmt.Sprint(storePrefix, inode, a.rpcSuffix()) }
 
-// Retain describes a socket for the process after us. name is that of the
+// Retain describes a socket for the process after us. stored is the name of the
 // service manager's copy; empty: it has none.
-func Retain(fd int, name string) *Inherited {
-	if name == "" {
-		name = retainedName
+func Retain(fd int, a Address, stored string) *Inherited {
+	if stored == "" {
+		stored = retainedName + a.rpcSuffix()
 	}
-	return &Inherited{FD: fd, Name: name}
+	return &Inherited{FD: fd, Name: stored}
 }
 
 // InStore reports whether the service manager has a copy of a socket that a
@@ -35,7 +35,10 @@ func (in *Inherited) InStore() bool { return strings.HasPrefix(in.Name, storePre
 
 // Retained reports whether a process before us opened the socket. We may close
 // such a one, unlike those that the service manager opened.
-func (in *Inherited) Retained() bool { return in.InStore() || in.Name == retainedName }
+func (in *Inherited) Retained() bool {
+	name, _, _ := strings.Cut(in.Name, rpcMark)
+	return in.InStore() || name == retainedName
+}
 
 // FromExec describes a socket that came to us over an exec.
 func FromExec(fd int, name string) *Inherited {

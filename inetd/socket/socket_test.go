@@ -232,18 +232,18 @@ func TestInherited(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	name := StoreName(Inode(int(f.Fd())))
+	name := StoreName(Inode(int(f.Fd())), Address{})
 	stored := FromExec(int(f.Fd()), name)
 	if !stored.InStore() || !stored.Retained() || stored.Address.Addr.String() != l.Addr().String() || stored.Address.Type != config.Stream {
 		t.Errorf("%+v", stored)
 	}
-	if again := StoreName(Inode(int(f.Fd()))); again != name || Inode(-1) != 0 {
+	if again := StoreName(Inode(int(f.Fd())), Address{}); again != name || Inode(-1) != 0 {
 		t.Errorf("the name changed from %s to %s", name, again)
 	}
-	if r := Retain(7, ""); r.InStore() || !r.Retained() {
+	if r := Retain(7, Address{}, ""); r.InStore() || !r.Retained() {
 		t.Errorf("%+v", r)
 	}
-	if r := Retain(7, name); !r.InStore() {
+	if r := Retain(7, Address{}, name); !r.InStore() {
 		t.Errorf("%+v", r)
 	}
 	if systemd := FromExec(int(f.Fd()), "web"); systemd.Retained() {

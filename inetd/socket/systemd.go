@@ -71,6 +71,7 @@ func FromSystemd() []*Inherited {
 // identify asks the kernel what a socket is.
 func identify(fd int, name string) *Inherited {
 	in := &Inherited{FD: fd, Name: name}
+	defer in.setRPC()
 	kind, _ := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
 	for t, k := range kinds {
 		if k == kind {
@@ -101,7 +102,7 @@ func identify(fd int, name string) *Inherited {
 	case unix.IPPROTO_UDP:
 		in.Address.Network = "udp"
 	default:
-		in.Address.Network, in.Address.Proto = "raw", proto
+		in.Address.Network, in.Address.Proto = "raw", uint16(proto)
 	}
 	return in
 }

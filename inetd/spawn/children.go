@@ -44,6 +44,14 @@ type Exit struct {
 	PID       int
 	Status    unix.WaitStatus
 	HasStatus bool // it was our child, else there is no status
+	Usage     Usage
+}
+
+// A Usage is what a program and its children that it waited for have used
+// (getrusage(2)). The zero value: that is not known.
+type Usage struct {
+	CPU    time.Duration // user and system
+	MaxRSS int64         // kB
 }
 
 // NewChildren makes an empty table.

@@ -63,6 +63,15 @@ func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 	return Process{}, e
 }
 
+// marks are none: syscall.ForkExec does not say when its child does what.
+type marks struct{}
+
+// Trace does nothing: see marks.
+func (s *Scratch) Trace() {}
+
+// Steps returns none: see marks.
+func (im *Image) Steps(*Scratch) []Step { return nil }
+
 // Signal does nothing: syscall.ForkExec does not say which child it waits for.
 func (s *Scratch) Signal(unix.Signal) {}
 

@@ -15,8 +15,10 @@
 package spawn
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"unsafe"
@@ -29,6 +31,22 @@ type Rlimit struct {
 	Resource int
 	Soft     uint64
 	Hard     uint64
+}
+
+// limitNames are those of setrlimit(2).
+var limitNames = map[int]string{unix.RLIMIT_AS: "AS", unix.RLIMIT_CORE: "CORE", unix.RLIMIT_CPU: "CPU", unix.RLIMIT_DATA: "DATA",
+	unix.RLIMIT_FSIZE: "FSIZE", unix.RLIMIT_LOCKS: "LOCKS", unix.RLIMIT_MEMLOCK: "MEMLOCK", unix.RLIMIT_MSGQUEUE: "MSGQUEUE",
+	unix.RLIMIT_NICE: "NICE", unix.RLIMIT_NOFILE: "NOFILE", unix.RLIMIT_NPROC: "NPROC", unix.RLIMIT_RSS: "RSS",
+	unix.RLIMIT_RTPRIO: "RTPRIO", unix.RLIMIT_RTTIME: "RTTIME", unix.RLIMIT_SIGPENDING: "SIGPENDING", unix.RLIMIT_STACK: "STACK"}
+
+func (l *Rlimit) String() string {
+	number := func(n uint64) string {
+		if n == unix.RLIM_INFINITY {
+			return "unlimited"
+		}
+		return strconv.FormatUint(n, 10)
+	}
+	return cmp.Or(limitNames[l.Resource], strconv.Itoa(l.Resource)) + " " + number(l.Soft) + ":" + number(l.Hard)
 }
 
 // An Attr has the process attributes of a child. Zero values leave them as the
@@ -176,6 +194,19 @@ func (w *Attr) Clone() *Attr {
 // Path returns the program's path.
 func (im *Image) Path() string { return unix.BytePtrToString(im.path) }
 
+// CommandLine returns the program's path and its arguments, for people.
+func (im *Image) CommandLine() string {
+	text := im.Path()
+	for _, arg := range im.argv[1 : len(im.argv)-1] {
+		if word := unix.BytePtrToString(arg); word == "" || strings.ContainsAny(word, " \t\n\"") {
+			text += " " + strconv.Quote(word)
+		} else {
+			text += " " + word
+		}
+	}
+	return text
+}
+
 // cStrings copies strings into one block of memory with a NUL after each.
 func cStrings(list []string, extra int) ([]*byte, error) {
 	block, err := unix.ByteSliceFromString(strings.Join(list, ""))
@@ -201,7 +232,7 @@ func (w *Attr) buildSteps() ([]step, error) {
 	if w.Session {
 		add("setsid", unix.SYS_SETSID, 0, 0, 0, nil)
 	} else {
-		add("setpgid", unix.SYS_SETPGID, 0, 0, 0, nil)
+		add("setpgid 0, 0", unix.SYS_SETPGID, 0, 0, 0, nil)
 	}
 	if hasSessionKeyring() {
 		// A new one: programs of several users would read each other's keys in
@@ -217,7 +248,7 @@ func (w *Attr) buildSteps() ([]step, error) {
 	for i := range w.Rlimits {
 		l := &w.Rlimits[i]
 		p := unsafe.Pointer(&l.Soft)
-		add(fmt.Sprintf("setrlimit %d", l.Resource), unix.SYS_PRLIMIT64, 0, uintptr(l.Resource), uintptr(p), p)
+		add("setrlimit "+l.String(), unix.SYS_PRLIMIT64, 0, uintptr(l.Resource), uintptr(p), p)
 	}
 	if w.Nice != 0 {
 		now, err := unix.Getpriority(unix.PRIO_PROCESS, 0) // the kernel's form: 20-nice
@@ -238,7 +269,7 @@ func (w *Attr) buildSteps() ([]step, error) {
 		list[len(list)-1].optional, list[len(list)-2].optional = true, true
 	}
 	if w.Umask != nil {
-		add("umask", unix.SYS_UMASK, uintptr(*w.Umask), 0, 0, nil)
+		add(fmt.Sprintf("umask %03o", *w.Umask), unix.SYS_UMASK, uintptr(*w.Umask), 0, 0, nil)
 	}
 	if w.Chroot != "" {
 		if err := addPath(&list, "chroot", unix.SYS_CHROOT, w.Chroot); err != nil {

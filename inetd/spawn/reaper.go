@@ -163,7 +163,7 @@ func (c *Children[T]) reapYoung(ended func(Exit, T)) {
 	}
 	for _, y := range c.tried {
 		e := Exit{PID: y.pid}
-		pid, err := wait4(y.pid, &e.Status)
+		pid, err := wait4(y.pid, &e)
 		switch {
 		case pid == y.pid:
 			e.HasStatus = true
@@ -226,7 +226,7 @@ func (c *Children[T]) reap(pid int, ended func(Exit, T)) bool {
 		return true
 	}
 	e := Exit{PID: pid}
-	got, err := wait4(pid, &e.Status)
+	got, err := wait4(pid, &e)
 	e.HasStatus = got == pid
 	if err == unix.ECHILD {
 		e.Status, e.HasStatus = c.orphans.take(pid)
@@ -247,9 +247,13 @@ func (c *Children[T]) reap(pid int, ended func(Exit, T)) bool {
 
 // wait4 is wait4(2) with WNOHANG, without telling the Go scheduler of a call
 // that cannot block.
-func wait4(pid int, status *unix.WaitStatus) (int, unix.Errno) {
-	var s int32
-	got, _, errno := unix.RawSyscall6(unix.SYS_WAIT4, uintptr(pid), uintptr(unsafe.Pointer(&s)), unix.WNOHANG, 0, 0, 0)
-	*status = unix.WaitStatus(s)
+func wait4(pid int, e *Exit) (int, unix.Errno) {
+	var status int32
+	var usage unix.Rusage
+	got, _, errno := unix.RawSyscall6(unix.SYS_WAIT4, uintptr(pid), uintptr(unsafe.Pointer(&status)), unix.WNOHANG, uintptr(unsafe.Pointer(&usage)), 0, 0)
+	if int(got) == pid {
+		e.Status = unix.WaitStatus(status)
+		e.Usage = Usage{time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), int64(usage.Maxrss)}
+	}
 	return int(got), errno
 }

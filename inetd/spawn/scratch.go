@@ -7,6 +7,13 @@ type Scratch struct {
 	vfork  vforkCall // of the way that programs are started here
 	text   []byte    // the variables, each with its NUL
 	starts []int     // where in text each begins
+	marks  *marks    // of the next start, or the last; nil: there are none
+}
+
+// A Step is a system call that a child has made between the fork and the exec.
+type Step struct {
+	Name string // "setuid 65534"
+	At   int64  // when it was over, in nanoseconds of CLOCK_MONOTONIC
 }
 
 // Reset discards the variables of the connection before.

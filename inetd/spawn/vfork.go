@@ -124,6 +124,7 @@ type vforkCall struct {
 	report  int  // where a child that has its own memory writes its failure; 0: nowhere
 	args    cloneArgs
 	envRoom []*byte // for envv
+	marks   *marks  // when its steps were over; nil: nobody wants to know
 
 	pid int32 // of the child; 0: none. Written by the kernel; other threads may read it
 
@@ -179,11 +180,13 @@ func (im *Image) Start(fd int, s *Scratch) (Process, error) {
 func (im *Image) prepareCall(l *vforkCall, fd int, s *Scratch) {
 	l.path, l.argv, l.steps, l.fd = im.path, &im.argv[0], im.attr.steps, uintptr(fd)
 	l.envv = s.environment(im.attr.Env.envv)
+	l.marks = s.marks
 }
 
 // clone begins a child that executes the program.
 func (l *vforkCall) clone() (pid, errno uintptr) {
 	l.legacy, l.failure = legacyClone.Load(), failure{}
+	l.marks.reset()
 	l.shared = !l.legacy && l.flags == vforkFlags
 	atomic.StoreInt32(&l.pid, 0)
 	switch {
@@ -236,6 +239,7 @@ var forking sync.Mutex
 func (im *Image) Fork(fd int, s *Scratch) (*Forked, error) {
 	l := &s.vfork
 	im.prepareCall(l, fd, s)
+	l.marks = nil // the child has a copy
 	forking.Lock()
 	defer forking.Unlock()
 	for {
@@ -408,16 +412,19 @@ func child(l *vforkCall) {
 			goto fail
 		}
 	}
+	l.marks.add()
 	l.failed = stepMask
 	if _, _, e = syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&emptySet)), 0, 8, 0, 0); e != 0 {
 		goto fail
 	}
+	l.marks.add()
 	l.failed = stepDup
 	for to := uintptr(0); to < 3; to++ {
 		if _, _, e = syscall.RawSyscall(unix.SYS_DUP3, l.fd, to, 0); e != 0 {
 			goto fail
 		}
 	}
+	l.marks.add()
 	// The exec would close the rest. But it may hang, and a copy of another
 	// client's connection would keep that from ending.
 	if l.report != 0 {
@@ -437,6 +444,7 @@ func child(l *vforkCall) {
 		if e != 0 && !s.optional {
 			goto fail
 		}
+		l.marks.add()
 	}
 	l.failed = stepExec
 	_, _, e = syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(l.path)), uintptr(unsafe.Pointer(l.argv)), uintptr(unsafe.Pointer(l.envv)))
