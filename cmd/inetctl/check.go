@@ -8,74 +8,112 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"goinetd/config"
+	"goinetd/inetd/control"
 	"goinetd/inetd/hosts"
 	"goinetd/inetd/service"
 	"goinetd/inetd/syslog"
 )
 
-// A finding is a problem as --json has it.
-type finding struct {
-	File     string `json:"file,omitempty"`
-	Line     int    `json:"line,omitempty"`
-	Column   int    `json:"column,omitempty"`
-	Severity string `json:"severity"`
-	Service  string `json:"service,omitempty"`
-	Text     string `json:"text"`
-	Hint     string `json:"hint,omitempty"`
-}
-
 // A report is what --json prints.
 type report struct {
-	Notes    []string  `json:"notes,omitempty"` // which files are read
-	Services int       `json:"services"`
-	Errors   int       `json:"errors"`
-	Warnings int       `json:"warnings"`
-	Problems []finding `json:"problems"`
+	Notes    []string          `json:"notes,omitempty"` // which files are read
+	Services int               `json:"services"`
+	Errors   int               `json:"errors"`
+	Warnings int               `json:"warnings"`
+	Problems []control.Problem `json:"problems"`
+}
+
+func checkCommand() *cobra.Command {
+	var dialect string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "check [--json] [-f dialect] [file ...]",
+		Short: "Print what is wrong with a configuration",
+		Long:  "Prints every mistake of a configuration, and what to do about it.\n" + filesHelp + "\n\nThe exit status is 0 where there is none, 1 for warnings and 2 for errors.",
+		RunE: func(cmd *cobra.Command, files []string) error {
+			return check(cmd.OutOrStdout(), files, dialect, asJSON)
+		},
+	}
+	addDialect(c, &dialect)
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return c
+}
+
+// addDialect adds the option -f.
+func addDialect(c *cobra.Command, dialect *string) {
+	c.Flags().StringVarP(dialect, "format", "f", "", "read the files as inetd, xinetd or toml, instead of detecting it")
+	c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"inetd", "xinetd", "toml"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // check prints every problem of a configuration. The exit status is 0 where there is
 // none, 1 where there are warnings, 2 where there are errors.
-func check(args []string, stdout, stderr io.Writer) int {
-	f, dialect := flags("check", stderr)
-	asJSON := f.Bool("json", false, "print one JSON object")
-	c, err := load(f, args, dialect)
+func check(stdout io.Writer, files []string, dialect string, asJSON bool) error {
+	c, err := load(files, dialect, func(o *config.Options) { o.WarnWritable = true })
 	if err != nil {
-		return fatal("check", err, stderr)
+		return err
 	}
 	found, broken := checkHost(c)
 	problems := append(c.problems, found...)
 	slices.SortStableFunc(problems, func(a, b config.Problem) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	r := report{Notes: c.notes, Services: len(c.services) - broken, Problems: []finding{}}
+	list := make([]control.Problem, 0, len(problems))
 	for _, p := range problems {
-		if p.Severity == config.Error {
+		list = append(list, control.Problem{File: p.File, Line: p.Line, Column: p.Column, Severity: p.Severity.String(), Service: p.Service, Text: p.Text, Hint: p.Hint})
+	}
+	r := reportOf(list)
+	r.Notes, r.Services = c.notes, len(c.services)-broken
+	if asJSON {
+		printJSON(stdout, r)
+	} else {
+		printReport(stdout, r)
+	}
+	return r.status()
+}
+
+// reportOf returns the report of some problems.
+func reportOf(problems []control.Problem) *report {
+	r := &report{Problems: problems}
+	if problems == nil {
+		r.Problems = []control.Problem{}
+	}
+	for _, p := range problems {
+		if p.Severity == config.Error.String() {
 			r.Errors++
 		} else {
 			r.Warnings++
 		}
-		r.Problems = append(r.Problems, finding{p.File, p.Line, p.Column, p.Severity.String(), p.Service, p.Text, p.Hint})
 	}
-	if *asJSON {
-		e := json.NewEncoder(stdout)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		e.Encode(r)
-	} else {
-		printReport(stdout, r)
-	}
+	return r
+}
+
+// status returns the exit status of a report.
+func (r *report) status() error {
 	switch {
 	case r.Errors > 0:
-		return exitErrors
+		return statusError(exitErrors)
 	case r.Warnings > 0:
-		return exitWarnings
+		return statusError(exitWarnings)
 	}
-	return exitOK
+	return nil
+}
+
+// printJSONLine prints a value as one line of JSON.
+func printJSONLine(w io.Writer, value any) { json.NewEncoder(w).Encode(value) }
+
+// printJSON prints a value as one JSON object.
+func printJSON(w io.Writer, value any) {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	e.Encode(value)
 }
 
 // printReport writes problems as compilers do, so that editors find them.
-func printReport(w io.Writer, r report) {
+func printReport(w io.Writer, r *report) {
 	for _, note := range r.Notes {
 		fmt.Fprintln(w, note)
 	}

@@ -11,61 +11,80 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"goinetd/config"
 	"goinetd/inetd/spawn"
 )
 
-// convert writes a configuration in another dialect. Settings that it cannot
+// A conversion is what the options of convert say.
+type conversion struct {
+	dialect, to, output string
+	lossy               bool
+}
+
+func convertCommand() *cobra.Command {
+	var v conversion
+	c := &cobra.Command{
+		Use:   "convert --to toml|xinetd|inetd|systemd [--lossy] [-o file|directory] [-f dialect] [file ...]",
+		Short: "Write a configuration in another format",
+		Long:  "Prints the services of a configuration in another format, with their comments.\n" + filesHelp,
+		RunE: func(cmd *cobra.Command, files []string) error {
+			return v.run(files, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	addDialect(c, &v.dialect)
+	f := c.Flags()
+	f.StringVar(&v.to, "to", "", "toml, xinetd, inetd or systemd")
+	f.BoolVar(&v.lossy, "lossy", false, "write it although settings are lost")
+	f.StringVarP(&v.output, "output", "o", "", "file to write, or directory for systemd's units; else they are printed")
+	c.RegisterFlagCompletionFunc("to", cobra.FixedCompletions([]string{"toml", "xinetd", "inetd", "systemd"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+// run writes a configuration in another dialect. Settings that it cannot
 // say are listed. Nothing is written where the configuration has errors, or
 // where settings would be lost unless they may be: what has replaced a file
 // would have fewer services.
-func convert(args []string, stdout, stderr io.Writer) int {
-	f, dialect := flags("convert", stderr)
-	to := f.String("to", "", "toml, xinetd, inetd or systemd")
-	lossy := f.Bool("lossy", false, "write it although settings are lost")
-	output := f.String("o", "", "file to write, or directory for systemd's units; else they are printed")
-	c, err := loadWith(f, args, dialect, func(o *config.Options) { o.Disabled = true })
-	if err == nil && *to != "toml" && *to != "xinetd" && *to != "inetd" && *to != "systemd" {
-		err = fmt.Errorf("--to: %q is none of toml, xinetd, inetd and systemd", *to)
+func (v *conversion) run(files []string, stdout, stderr io.Writer) error {
+	c, err := load(files, v.dialect, func(o *config.Options) { o.Disabled = true })
+	if err == nil && v.to != "toml" && v.to != "xinetd" && v.to != "inetd" && v.to != "systemd" {
+		err = fmt.Errorf("--to: %q is none of toml, xinetd, inetd and systemd", v.to)
 	}
 	if err != nil {
-		return fatal("convert", err, stderr)
+		return err
 	}
 	if n := printProblems(c, stderr); n > 0 {
-		fmt.Fprintf(stderr, "inetctl: convert: the configuration has %s (nothing is written)\n", count(n, "error"))
-		return exitErrors
+		return fmt.Errorf("the configuration has %s (nothing is written)", count(n, "error"))
 	}
 	var text string
 	var units []config.Unit
 	var lost []config.Loss
-	if *to == "systemd" {
+	if v.to == "systemd" {
 		units, lost = config.Units(c.services, primaryGroup())
 		text = printed(units)
 	} else {
-		text, lost = config.Write(config.Dialect(*to), c.services, c.o)
+		text, lost = config.Write(config.Dialect(v.to), c.services, c.o)
 	}
 	extensions := printLosses(lost, stderr)
-	if n := len(lost) - extensions; n > 0 && !*lossy {
-		fmt.Fprintf(stderr, "inetctl: convert: %s has no equivalent of %s (nothing is written; --lossy writes the rest)\n", *to, count(n, "setting"))
-		return exitWarnings
+	if n := len(lost) - extensions; n > 0 && !v.lossy {
+		fmt.Fprintf(stderr, "inetctl: convert: %s has no equivalent of %s (nothing is written; --lossy writes the rest)\n", v.to, count(n, "setting"))
+		return statusError(exitWarnings)
 	}
 	switch {
 	case len(c.services) == 0:
 		err = errors.New("there is no service to convert (nothing is written)")
-	case *output == "":
+	case v.output == "":
 		_, err = io.WriteString(stdout, text)
-	case *to == "systemd":
-		err = writeUnits(*output, units)
+	case v.to == "systemd":
+		err = writeUnits(v.output, units)
 	default:
-		err = replaceFile(*output, text)
+		err = replaceFile(v.output, text)
 	}
-	if err != nil {
-		return fatal("convert", err, stderr)
+	if err == nil && len(lost) > 0 {
+		err = statusError(exitWarnings)
 	}
-	if len(lost) > 0 {
-		return exitWarnings
-	}
-	return exitOK
+	return err
 }
 
 // primaryGroup returns a function that finds the own group of a user.

@@ -1,34 +1,19 @@
-// Command inetctl is the administrator's tool for inetd.
-//
-//	inetctl check [--json] [-f dialect] [file ...]
-//	inetctl convert --to toml|xinetd|inetd|systemd [--lossy] [-o file|directory] [-f dialect] [file ...]
+// Command inetctl is the administrator's tool for inetd: it looks into a running
+// one and has it do things, checks and converts configurations, and serves a
+// program at once. See inetctl(8).
 package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 
-	"goinetd/config"
-	"goinetd/inetd/builtin"
-	"goinetd/inetd/spawn"
+	"github.com/spf13/cobra"
 )
 
 // version is set by the linker: -X main.version=...
 var version = "devel"
-
-const usage = `usage: inetctl check [--json] [-f dialect] [file ...]
-       inetctl convert --to toml|xinetd|inetd|systemd [--lossy] [-o file|directory] [-f dialect] [file ...]
-       inetctl version
-Without files it reads what inetd reads: the first of /etc/inetd.toml,
-/etc/inetd.conf (with /etc/inetd.d) and /etc/xinetd.conf that has services.
-Users other than root have ~/.config/inetd.toml or inetd.conf read instead, if
-one of them exists.
-The dialect of a file (inetd, xinetd or toml) is detected, or set with -f.`
 
 // Exit statuses.
 const (
@@ -41,137 +26,63 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
+// A statusError ends inetctl with a status. What is to be said has been said.
+type statusError int
+
+func (s statusError) Error() string { return fmt.Sprintf("status %d", int(s)) }
+
 // run runs a command line and returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
-	verbs := map[string]func([]string, io.Writer, io.Writer) int{"check": check, "convert": convert}
-	if len(args) == 0 {
-		fmt.Fprintln(stderr, usage)
-		return exitErrors
-	}
-	switch verb := verbs[args[0]]; {
-	case verb != nil:
-		return verb(args[1:], stdout, stderr)
-	case args[0] == "version" || args[0] == "--version" || args[0] == "-V":
-		fmt.Fprintln(stdout, "inetctl (goinetd) "+version)
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	verb, err := root.ExecuteC()
+	status := statusError(exitErrors)
+	switch {
+	case err == nil:
 		return exitOK
-	case args[0] == "help" || args[0] == "--help" || args[0] == "-h":
-		fmt.Fprintln(stdout, usage)
-		return exitOK
-	}
-	fmt.Fprintf(stderr, "inetctl: unknown verb %q\n%s\n", args[0], usage)
-	return exitErrors
-}
-
-// flags returns the flags that all verbs have.
-func flags(verb string, stderr io.Writer) (*flag.FlagSet, *string) {
-	f := flag.NewFlagSet(verb, flag.ContinueOnError)
-	f.SetOutput(stderr)
-	f.Usage = func() { fmt.Fprintln(stderr, usage) }
-	return f, f.String("f", "", "dialect: inetd, xinetd or toml")
-}
-
-// parse reads flags, which may stand between the files, too.
-func parse(f *flag.FlagSet, args []string) (files []string, err error) {
-	for {
-		if err := f.Parse(args); err != nil {
-			return nil, err
-		}
-		if f.NArg() == 0 {
-			return files, nil
-		}
-		files = append(files, f.Arg(0))
-		args = f.Args()[1:]
-	}
-}
-
-// options returns those that the configuration is read with: as the daemon
-// does without any of its own.
-func options(dialect string) (config.Options, error) {
-	d := config.Dialect(strings.ToLower(dialect))
-	switch d {
-	case config.Any, config.Inetd, config.Xinetd, config.TOML:
+	case errors.As(err, &status):
+	case verb == root:
+		fmt.Fprintf(stderr, "inetctl: %v\n", err)
 	default:
-		return config.Options{}, fmt.Errorf("-f: %q is none of inetd, xinetd and toml", dialect)
+		fmt.Fprintf(stderr, "inetctl: %s: %v\n", verb.Name(), err)
 	}
-	return config.Options{Dialect: d, KnownUser: spawn.NewAccounts().Known, Builtins: builtin.Known()}, nil
+	return int(status)
 }
 
-// A configuration is what a verb is about.
-type configuration struct {
-	services []*config.Service
-	problems []config.Problem
-	o        config.Options
-	notes    []string // which files are read, where the command line names none
-	own      bool     // the user's own file, which a daemon that is not root reads
-}
-
-// load reads the files that a command line names, or what inetd reads by
-// itself.
-func load(f *flag.FlagSet, args []string, dialect *string) (c configuration, err error) {
-	return loadWith(f, args, dialect, func(*config.Options) {})
-}
-
-// loadWith is load with other options than the daemon's.
-func loadWith(f *flag.FlagSet, args []string, dialect *string, set func(*config.Options)) (c configuration, err error) {
-	files, err := parse(f, args)
-	if err != nil {
-		return c, err
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "inetctl",
+		Short: "Look into inetd, and have it do things",
+		Long: `inetctl looks into a running inetd and has it do things (status, ps, events,
+reload, stop, ...), and works on configurations without one (check, convert,
+serve).`,
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cmd.SetOut(cmd.ErrOrStderr())
+			cmd.Help()
+			return statusError(exitErrors)
+		},
 	}
-	if c.o, err = options(*dialect); err != nil {
-		return c, err
+	root.SetVersionTemplate("inetctl (goinetd) {{.Version}}\n")
+	root.Flags().BoolP("version", "V", false, "print the version")
+	root.AddGroup(&cobra.Group{ID: "daemon", Title: "A running inetd:"}, &cobra.Group{ID: "files", Title: "Configurations:"})
+	for _, c := range []*cobra.Command{statusCommand(), psCommand(), topCommand(), eventsCommand(), traceCommand(), reloadCommand(), upgradeCommand(),
+		serviceCommand("stop", "Refuse the clients of services until start or a reload"), serviceCommand("start", "End stop, pause, drain and suspensions"),
+		serviceCommand("pause", "Have the clients of services wait in the queue until start or a reload"),
+		serviceCommand("drain", "Stop services, and wait until nobody is served"), kickCommand(), portsCommand(), httpdCommand()} {
+		c.GroupID = "daemon"
+		root.AddCommand(c)
 	}
-	c.o.WarnWritable = f.Name() == "check" // what is converted need not be in use
-	set(&c.o)
-	if len(files) == 0 {
-		if own := userFile(os.Geteuid()); own != "" {
-			files, c.notes, c.own = []string{own}, []string{"reading " + own}, true
-		} else {
-			choice, err := config.Choose(etcRoot, nil, c.o)
-			c.services, c.problems, c.notes = choice.Services, choice.Problems, choice.Notes
-			return c, withAdvice(err)
-		}
+	for _, c := range []*cobra.Command{serveCommand(), whyCommand(), explainCommand(), enableCommand(false), enableCommand(true), checkCommand(), convertCommand()} {
+		c.GroupID = "files"
+		root.AddCommand(c)
 	}
-	for i, name := range files {
-		if files[i], err = filepath.Abs(name); err != nil {
-			return c, err
-		}
-	}
-	c.services, c.problems, err = config.Load(files, c.o)
-	return c, withAdvice(err)
-}
-
-// etcRoot is the directory that /etc is in.
-var etcRoot = "/"
-
-// userFile returns the file that the user unit of inetd reads
-// (units/user/inetd.service), empty for root and where there is none.
-func userFile(uid int) string {
-	directory, err := os.UserConfigDir()
-	if err != nil || uid == 0 {
-		return ""
-	}
-	for _, name := range []string{"inetd.toml", "inetd.conf"} {
-		path := filepath.Join(directory, name)
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	return ""
-}
-
-// withAdvice says what to do about a file that does not exist.
-func withAdvice(err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w (name the file, or create it)", err)
-	}
-	return err
-}
-
-// fatal reports an error that ends a verb, and returns the exit status.
-func fatal(verb string, err error, stderr io.Writer) int {
-	if errors.Is(err, flag.ErrHelp) {
-		return exitOK
-	}
-	fmt.Fprintf(stderr, "inetctl: %s: %v\n", verb, err)
-	return exitErrors
+	root.AddCommand(&cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, Run: func(cmd *cobra.Command, _ []string) {
+		fmt.Fprintln(cmd.OutOrStdout(), "inetctl (goinetd) "+version)
+	}})
+	return root
 }
